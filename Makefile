@@ -1,0 +1,56 @@
+# Two commands on a fresh machine with Python 3.10+, git and make: `make demo`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+BROKER ?= mock
+PYTEST_ARGS ?=
+
+.PHONY: venv venv-demo venv-demo-kafka demo test test-unit test-kafka lint types docs bench clean
+
+# A stamp per set of extras: an install runs again only when setup.cfg changed.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+$(VENV)/.installed-%: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+venv: $(VENV)/.installed-test $(VENV)/.installed-lint $(VENV)/.installed-docs
+
+ifeq ($(BROKER),kafka)
+demo: $(VENV)/.installed-kafka
+else
+demo: $(VENV)/.installed
+endif
+	$(BIN)/faust-grpc demo --broker $(BROKER)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Everything that needs no Java; under a minute.
+test-unit: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/unit tests/property tests/functional $(PYTEST_ARGS)
+
+test-kafka: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/kafka tests/faults $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-lint $(VENV)/.installed-test
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks path --json -
+
+clean:
+	rm -rf $(VENV) .cache build dist site *.egg-info

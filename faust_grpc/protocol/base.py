@@ -1,0 +1,130 @@
+"""The interface between a split and the outside: methods are events in, results are actions out.
+
+A protocol has no clock, no thread, no event loop and no socket. The time it needs is given to it.
+So every interleaving of messages, acks, ends and ticks can be tested without waiting.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..acks import Delivery
+from ..types import CursorValue, Metadata, Record, Status
+
+__all__ = ["Action", "Call", "Checkpoint", "Dead", "Deliver", "Protocol", "Send", "Stop", "Wait"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Open a call.
+
+    Arguments:
+        path: the method as gRPC writes it: ``/package.Service/Method``.
+        requests: serialized request messages to send first; exactly one unless ``client_streaming``.
+        client_streaming: the method is bidirectional: keep the request side open after them.
+        metadata: sent with this call, beside the source's own.
+    """
+
+    path: str
+    requests: tuple[bytes, ...]
+    client_streaming: bool = False
+    metadata: Metadata = ()
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send one more request on the open call (bidirectional methods only)."""
+
+    request: bytes
+
+
+class Deliver:
+    """Give the events of one message to every subscription; ack the delivery when all are done."""
+
+    __slots__ = ("delivery", "records")
+
+    def __init__(self, delivery: Delivery, records: tuple[Record, ...]) -> None:
+        self.delivery = delivery
+        self.records = records
+
+
+@dataclass(frozen=True)
+class Dead:
+    """Keep a message that could not be decoded; ack the delivery once it is kept."""
+
+    delivery: Delivery
+    raw: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The low-water mark moved: this cursor may be saved."""
+
+    cursor: CursorValue
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Call :meth:`Protocol.tick` again after a delay; nothing is open meanwhile.
+
+    Arguments:
+        seconds: the delay.
+        reason: what happened, for people.
+        attempt: calls in a row that ended without a message.
+    """
+
+    seconds: float
+    reason: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """This split ends here and a person has to act.
+
+    Arguments:
+        reason: what happened and what would help, one line.
+        lost_cursor: the server can no longer resume from the saved cursor.
+    """
+
+    reason: str
+    lost_cursor: bool = False
+
+
+Action: TypeAlias = "Call | Send | Deliver | Dead | Checkpoint | Wait | Stop"
+
+
+class Protocol(ABC):
+    """One split's life. Every method is an event and returns the actions to take, in order."""
+
+    @abstractmethod
+    def start(self) -> Iterable[Action]:
+        """The split is ours and nothing is open: usually answers with a :class:`Call`."""
+
+    @abstractmethod
+    def opened(self) -> Iterable[Action]:
+        """The server accepted the call (its headers arrived)."""
+
+    @abstractmethod
+    def message(self, raw: bytes) -> Iterable[Action]:
+        """One message arrived."""
+
+    @abstractmethod
+    def acked(self, delivery: Delivery) -> None:
+        """Every subscription finished the events of a delivery (the hot path: no actions)."""
+
+    @abstractmethod
+    def ended(self, status: Status) -> Iterable[Action]:
+        """The call is over and its last message was handed in."""
+
+    @abstractmethod
+    def tick(self) -> Iterable[Action]:
+        """The delay of the last :class:`Wait` is over."""
+
+    @abstractmethod
+    def checkpoint(self) -> Iterable[Action]:
+        """Somebody wants to save: answers with a :class:`Checkpoint` if the mark moved."""

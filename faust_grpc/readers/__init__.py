@@ -1,0 +1,1 @@
+"""Readers: the raw bytes of one call, bounded and cancellable."""

@@ -1,0 +1,124 @@
+"""The architecture, held: a module imports only modules of a lower rank.
+
+Ranks 0 to 4 never import Faust: they are a resumable gRPC reader of their own.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "faust_grpc"
+
+#: Module (or folder, for a family of interchangeable parts) → rank.
+RANKS = {
+    "exceptions": 0,
+    "types": 0,
+    "config": 1,
+    "acks": 2,
+    "backoff": 2,
+    "cursors": 2,
+    "fields": 2,
+    "status": 2,
+    "connection": 3,
+    "credentials": 3,
+    "decoding": 3,
+    "protocol": 3,
+    "requests": 3,
+    "schema": 3,
+    "targets": 3,
+    "readers": 4,
+    "splits": 4,
+    "messages": 5,
+    "subscriptions": 5,
+    "channels": 6,
+    "changelog": 6,
+    "seams": 6,
+    "streams": 6,
+    "assignment": 7,
+    "runner": 7,
+    "source": 7,
+    "cli": 8,
+    "testing": 8,
+    "__main__": 8,
+}
+#: Within one rank: these may import those, in this order only.
+SIDEWAYS = {
+    ("types", "exceptions"),
+    ("connection", "targets"),
+    ("connection", "credentials"),
+    ("schema", "requests"),
+    ("protocol", "requests"),
+    ("protocol", "decoding"),
+    ("splits", "readers"),
+    ("messages", "subscriptions"),
+    ("streams", "channels"),
+    ("channels", "changelog"),
+    ("seams", "changelog"),
+    ("seams", "streams"),
+    ("seams", "channels"),
+    ("runner", "assignment"),
+    ("source", "assignment"),
+    ("source", "runner"),
+    ("cli", "testing"),
+    ("__main__", "cli"),
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if top != "__init__":
+            yield top, path
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield (absolute dotted name, line) of each import that runs (not those for typing)."""
+    package = ("faust_grpc", *path.relative_to(PACKAGE).parts[:-1])
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            name = ".".join((*base, *([node.module] if node.module else [])))
+            if name == "faust_grpc":
+                for alias in node.names:
+                    yield f"faust_grpc.{alias.name}", node.lineno
+            else:
+                yield name, node.lineno
+
+
+@pytest.mark.parametrize(
+    ("top", "path"), list(modules()), ids=lambda v: v if isinstance(v, str) else v.name
+)
+def test_imports_go_down(top: str, path: Path) -> None:
+    assert top in RANKS, f"{path.name}: give the module a rank"
+    rank = RANKS[top]
+    for name, line in imports(path):
+        if not name.startswith("faust_grpc."):
+            continue
+        other = name.split(".")[1]
+        if other in (top, "__version__") or (top, other) in SIDEWAYS:
+            continue
+        assert RANKS[other] < rank, f"{path.name}:{line} ({top}, rank {rank}) imports {other}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for top, path in modules() if RANKS.get(top, 0) <= 4], ids=lambda p: p.name
+)
+def test_core_does_not_import_faust(path: Path) -> None:
+    for name, line in imports(path):
+        assert name.split(".")[0] not in {"faust", "mode", "aiokafka"}, f"{path.name}:{line}"
