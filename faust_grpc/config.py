@@ -71,7 +71,7 @@ class Keepalive:
 class Backoff:
     """Exponential backoff with full jitter between the calls of a split.
 
-    The delay before attempt *n* is drawn evenly from 0 to ``initial × multiplier^n``, at most
+    The delay before attempt *n* is drawn evenly from 0 to ``initial * multiplier^n``, at most
     ``maximum``. It starts over only after a message was received, not after a mere connect.
 
     Arguments:

@@ -23,7 +23,7 @@ class Call:
 
     Arguments:
         path: the method as gRPC writes it: ``/package.Service/Method``.
-        requests: serialized request messages to send first; exactly one unless ``client_streaming``.
+        requests: serialized messages to send first; exactly one unless ``client_streaming``.
         client_streaming: the method is bidirectional: keep the request side open after them.
         metadata: sent with this call, beside the source's own.
     """
