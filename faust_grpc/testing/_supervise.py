@@ -1,0 +1,54 @@
+"""Run one command and end it with its owner. A script of its own: standard library only.
+
+Usage: ``python _supervise.py COMMAND ...``. It prints the command's process id, waits until the
+command ends or its own standard input is closed, and leaves nothing of the command's process
+group behind. All output of the command goes to standard error.
+
+The owner holds the other end of that input, so it closes whatever way the owner ends, ``kill -9``
+included. (The kernel's parent-death signal would not do: it is sent when the *thread* that forked
+ends.)
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+
+def main(command: list[str]) -> int:
+    """Run the command; return its exit status, negative for a signal, as ``subprocess`` does."""
+    try:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), start_new_session=True
+        )
+    except OSError as error:
+        print(f"error: {error}", flush=True)
+        return 127
+    sys.stdout.write(f"{child.pid}\n")
+    sys.stdout.close()
+    threading.Thread(target=_end_with_owner, args=(child.pid,), daemon=True).start()
+    status = child.wait()
+    _kill_group(child.pid)
+    return status
+
+
+def _end_with_owner(group: int) -> None:
+    while os.read(0, 4096):
+        continue
+    _kill_group(group)
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    # A process that was killed by a signal says so to its parent as 128 + number.
+    os._exit(status if status >= 0 else 128 - status)
