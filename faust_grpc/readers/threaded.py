@@ -1,0 +1,193 @@
+"""Reads one call in a thread of its own: the fast way for a few busy streams.
+
+The sync stack reads about ten times as many messages a second as the asyncio one. What it gains
+is lost again if the thread wakes the event loop for every message: each wake-up hands the GIL
+over and back. So wake-ups are coalesced, and paced while messages arrive in bursts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import grpc
+
+from ..config import Buffer
+from ..connection import Connection
+from ..protocol.base import Call
+from ..types import Metadata, Status
+from .base import Reader
+from .buffer import BoundedBuffer
+
+__all__ = ["ThreadedReader"]
+
+#: So many messages in one wake-up are a burst: more are on their way.
+BURST_MESSAGES = 4
+#: In a burst the loop waits this long, without the GIL, while the thread fills a batch.
+PACE_SECONDS = 0.001
+#: The sync stack does not tell when headers arrive: look, at intervals that double up to a limit.
+HEADERS_FIRST_SECONDS = 0.005
+HEADERS_LAST_SECONDS = 1.0
+
+
+class ThreadedReader(Reader):
+    """Reads one server-streaming call in a thread.
+
+    Arguments:
+        connection: where to call.
+        call: what to call; not ``client_streaming``.
+        buffer: bounds of what is read ahead.
+        metadata: sent with the call.
+        wake: called on the event loop after something arrived.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        call: Call,
+        buffer: Buffer,
+        metadata: Metadata,
+        wake: Callable[[], None],
+    ) -> None:
+        super().__init__(wake)
+        self._connection = connection
+        self._request = call
+        self._metadata = metadata
+        self._buffer = BoundedBuffer(buffer)
+        self._loop = asyncio.get_running_loop()
+        self._done = asyncio.Event()
+        self._room = threading.Event()
+        self._room.set()
+        self._thread = threading.Thread(
+            target=self._read, name=f"faust-grpc {call.path}", daemon=True
+        )
+        self._call: Any = None
+        self._cancelled = False
+        # Set by the thread, cleared by the loop: a wake-up is under way.
+        self._armed = False
+        self._taken = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def buffered(self) -> int:
+        return len(self._buffer)
+
+    def open(self) -> None:
+        # grpc-stubs demand serializers; without them gRPC passes bytes through.
+        channel: Any = self._connection.sync
+        method = channel.unary_stream(self._request.path)
+        self._call = method(self._request.requests[0], metadata=self._metadata)
+        self._thread.start()
+        self._watch_headers(HEADERS_FIRST_SECONDS)
+
+    def take(self, limit: int) -> list[bytes]:
+        batch = self._buffer.take(limit)
+        self._taken += len(batch)
+        if not self._room.is_set() and self._buffer.has_room:
+            self._room.set()
+        return batch
+
+    def send(self, request: bytes) -> None:
+        raise RuntimeError(f"{self._request.path}: the request side of this call is closed")
+
+    def cancel(self) -> None:
+        if self.status is None and not self._cancelled:
+            self._cancelled = True
+            self._room.set()
+            if self._call is not None:
+                self._call.cancel()
+
+    async def closed(self) -> None:
+        if self._thread.ident is None:  # never opened
+            return
+        await self._done.wait()
+        self._thread.join()  # it has nothing left to do but to end
+
+    # In the thread.
+
+    def _read(self) -> None:
+        status = Status(grpc.StatusCode.OK)
+        try:
+            self._fill(self._call)
+        except grpc.RpcError:
+            status = Status(self._call.code(), self._call.details() or "")
+            _finish_events(self._call)
+        self._post(self._finish, status)
+
+    def _fill(self, responses: Iterator[bytes]) -> None:
+        buffer, room = self._buffer, self._room
+        for raw in responses:
+            buffer.add(raw)
+            # The order matters: first the message, then the look at the flag. The loop clears
+            # the flag first and then looks at the buffer, so none of the two misses the other.
+            if not self._armed:
+                self._armed = True
+                self._post(self._woken)
+            if buffer.is_full:
+                room.clear()
+                # The loop may have made room between the two lines, and would not do so again.
+                if self._cancelled or not buffer.is_full:
+                    room.set()
+                room.wait()
+
+    def _post(self, callback: Callable[..., None], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            # The loop is closed: the process ends and nobody will take any more.
+            self._call.cancel()
+
+    # On the event loop.
+
+    def _woken(self) -> None:
+        burst, self._taken = self._taken >= BURST_MESSAGES, 0
+        if burst:
+            self._loop.call_later(PACE_SECONDS, self._hand_over)
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._armed = False
+        self.is_open = True
+        self._wake()
+
+    def _finish(self, status: Status) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.is_open = self.is_open or status.code is grpc.StatusCode.OK
+        self.status = Status(status.code, status.details, ours=self._cancelled)
+        self._done.set()
+        self._wake()
+
+    def _watch_headers(self, delay_seconds: float) -> None:
+        if self.is_open or self.status is not None:
+            return
+        if _has_headers(self._call):
+            self.is_open = True
+            self._wake()
+            return
+        following = min(2 * delay_seconds, HEADERS_LAST_SECONDS)
+        self._timer = self._loop.call_later(delay_seconds, self._watch_headers, following)
+
+
+def _has_headers(call: Any) -> bool:
+    # ``call.initial_metadata()`` blocks, and holds a lock that ``cancel()`` needs. The private
+    # field is only looked at; without it the first message tells that the call is open.
+    state = getattr(call, "_state", None)
+    return getattr(state, "code", None) is None and bool(
+        getattr(state, "initial_metadata", None) is not None
+    )
+
+
+def _finish_events(call: Any) -> None:
+    """Consume what core still owes a cancelled call.
+
+    grpcio keeps a call, with its completion queue, until its last event was consumed, and its own
+    iteration stops before that once ``cancel()`` was called.
+    """
+    consume = getattr(call, "_consume_next_event", None)
+    due = getattr(getattr(call, "_state", None), "due", ())
+    while consume is not None and due:
+        cast("Callable[[], object]", consume)()
