@@ -20,6 +20,8 @@ import threading
 
 def main(command: list[str]) -> int:
     """Run the command; return its exit status, negative for a signal, as ``subprocess`` does."""
+    # An owner that waits for its own signals has them blocked; the command must get them.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), start_new_session=True

@@ -227,17 +227,14 @@ class ChildProcess:
         deadline = time.monotonic() + timeout
         while not condition():
             if not self.alive:
-                status = self.wait()
-                raise NotReady(
-                    f"{self.name} ended with status {status}, no {what}. Its log ({self.log}):\n"
-                    f"{self.log_tail()}"
-                )
+                raise self.failure(f"ended with status {self.wait()}, no {what}")
             if time.monotonic() > deadline:
-                raise NotReady(
-                    f"{self.name}: no {what} within {timeout:g} s. Its log ({self.log}):\n"
-                    f"{self.log_tail()}"
-                )
+                raise self.failure(f"no {what} within {timeout:g} s")
             time.sleep(_POLL_SECONDS)
+
+    def failure(self, what: str) -> NotReady:
+        """Return an error that says what happened and ends with the tail of the log."""
+        return NotReady(f"{self.name}: {what}. Its log ({self.log}):\n{self.log_tail()}")
 
     def wait_for_line(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
         """Wait until the output since the last start has a match, and return it.
