@@ -26,8 +26,9 @@ CONNECT_TIMEOUT_MS = 5_000
 #: Core fails calls at once while it waits to connect again. It must not wait much longer than
 #: our own backoff, or a server that came back would be found late.
 MAX_RECONNECT_MS = 5_000
-#: The part of a buffer's bytes that HTTP/2 may hold before them. What is in flight is lost when
-#: a stream is reset. Measured on loopback: 64 KiB to 4 MiB read equally fast.
+#: The part of a buffer's bytes that HTTP/2 may hold before it (core announces up to twice this).
+#: What is in flight is lost when a stream is reset. Measured on loopback: 64 KiB to 1 MiB read
+#: equally fast.
 LOOKAHEAD_DIVISOR = 64
 LOOKAHEAD_BYTES = (64 * 1024, 4 * 1024 * 1024)
 
