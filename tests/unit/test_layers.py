@@ -25,6 +25,7 @@ RANKS = {
     "status": 2,
     "connection": 3,
     "credentials": 3,
+    "explain": 3,
     "decoding": 3,
     "protocol": 3,
     "requests": 3,
