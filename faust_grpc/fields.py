@@ -27,6 +27,7 @@ __all__ = [
     "Kind",
     "Setter",
     "check_value",
+    "element_kind",
     "getter",
     "has_presence",
     "is_map",
@@ -171,7 +172,7 @@ def kind_of(descriptor: Descriptor, path: str) -> Kind:
     last = _resolve(descriptor, path)[-1]
     if not last.is_single:
         return "map" if is_map(last.field) else "repeated"
-    return _kind(last.value_field)
+    return element_kind(last.value_field)
 
 
 def message_at(descriptor: Descriptor, path: str) -> Descriptor | None:
@@ -248,7 +249,7 @@ def check_value(field: FieldDescriptor, value: Any, path: str = "") -> Any:
     Raises:
         FieldError: the value is not of the field's type.
     """
-    kind, path = _kind(field), path or field.name
+    kind, path = element_kind(field), path or field.name
     if field.message_type is not None:
         return _check_message(field.message_type, value, path)
     if field.enum_type is not None:
@@ -296,7 +297,8 @@ def _named(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
-def _kind(field: FieldDescriptor) -> Kind:
+def element_kind(field: FieldDescriptor) -> Kind:
+    """Return what kind of value a field holds: each one of them, when repeated."""
     if field.type == FieldDescriptor.TYPE_BYTES:
         return "bytes"
     return _KINDS[field.cpp_type]
@@ -311,7 +313,7 @@ def _resolve(descriptor: Descriptor, path: str) -> list[_Step]:
             steps.append(_into(descriptor, path, last.field, name or bracket))
         elif message_type is None or name is None:
             at = last.field.name if last is not None else ""
-            what = _named(_kind(last.value_field)) if last is not None else "nothing"
+            what = _named(element_kind(last.value_field)) if last is not None else "nothing"
             _refuse(descriptor, path, f"{at!r} is {what}: nothing can follow it")
         else:
             steps.append(_Step(_field(message_type, path, name)))
@@ -349,7 +351,7 @@ def _into(descriptor: Descriptor, path: str, field: FieldDescriptor, text: str) 
             return _Step(field, "index", int(text))
         fix = f"write {field.name}[0] or {field.name}[-1]"
         _refuse(descriptor, path, f"{field.name!r} is repeated: {fix}")
-    kind = _kind(_entry(field, "key"))
+    kind = element_kind(_entry(field, "key"))
     if kind == "int" and re.fullmatch(r"-?\d+", text):
         return _Step(field, "key", int(text))
     if kind == "bool" and text in ("true", "false"):

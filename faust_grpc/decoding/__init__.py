@@ -1,0 +1,8 @@
+"""Decoding: raw bytes → message → events with value, key and timestamp."""
+
+from __future__ import annotations
+
+from .base import Decoder
+from .build import build_decoder
+
+__all__ = ["Decoder", "build_decoder"]

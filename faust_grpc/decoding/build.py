@@ -1,0 +1,171 @@
+"""The options of a source → one compiled decoder, all of them checked first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from ..exceptions import ConfigurationError, ConversionError, DataError, FieldError
+from ..fields import getter, has_presence, kind_of, message_at
+from ..types import Record
+from .base import Converter, Decoder, called, same
+from .times import TimestampOption, timestamp_from
+from .values import value_from
+
+if TYPE_CHECKING:
+    from ..schema.base import Method
+
+__all__ = ["build_decoder"]
+
+KeyOption: TypeAlias = "str | Callable[[Any], Any] | None"
+SkipOption: TypeAlias = "str | Callable[[Any], bool] | None"
+Records: TypeAlias = Callable[[Any], "tuple[Record, ...]"]
+
+#: Cheaper than the class itself, whose ``__new__`` is a Python function.
+_new: Callable[[type[Record], tuple[Any, Any, Any]], Record] = tuple.__new__
+
+
+def build_decoder(
+    method: Method,
+    *,
+    value_type: Any = None,
+    key: KeyOption = None,
+    timestamp: TimestampOption = None,
+    explode: str | None = None,
+    skip: SkipOption = None,
+) -> Decoder:
+    """Compile what a source says about its messages.
+
+    Paths are those of :mod:`faust_grpc.fields`. With ``explode`` they start at the element; one
+    that starts with ``/`` starts at the message around it (``/header.revision``).
+
+    Arguments:
+        method: the method whose responses are decoded.
+        value_type: what an event's value is. ``None``: the protobuf message. ``dict``: plain
+            Python (rules in :mod:`faust_grpc.decoding.plain`). A ``faust.Record``, a dataclass, a
+            pydantic model, a class with ``FromString``, or any callable of the message.
+        key: path of the event's key, or a callable of the message (of the element, with explode).
+        timestamp: path of the event's time, or a callable. A number is in seconds; for another
+            unit give a pair: ``("sent_at", "ms")``, likewise ``"us"`` and ``"ns"``. What is not
+            set, zero in a plain number, or out of range is no time.
+        explode: path of a repeated message: one event per element.
+        skip: path or callable; messages for which it is set (a message, a member of a oneof) or
+            true (any other field) have no events.
+
+    Raises:
+        ConfigurationError: an option does not fit the response type; the text names the option.
+    """
+    top = element = method.output
+    if explode is not None:
+        element = _exploded(top, explode)
+    value = value_from(value_type, element)
+    key_of, key_on_top = _key(key, top, element)
+    timestamp_of, timestamp_on_top = timestamp_from(timestamp, top, element)
+    if explode is None:
+        records = _single(key_of, value, timestamp_of)
+    else:
+        elements = getter(top, explode)
+        records = _many(elements, key_of, key_on_top, value, timestamp_of, timestamp_on_top)
+    if skip is not None:
+        records = _skipping(_skip(skip, top), records)
+    return Decoder(method.response_class, _guarded(records), value_is_message=value is same)
+
+
+def _exploded(top: Descriptor, path: str) -> Descriptor:
+    try:
+        kind, element = kind_of(top, path), message_at(top, path)
+    except FieldError as exc:
+        raise FieldError(f"explode={path!r}: {exc}") from exc
+    if kind != "repeated" or element is None:
+        raise ConfigurationError(
+            f"explode={path!r}: it is {kind} in {top.full_name}: only repeated messages explode"
+        )
+    return element
+
+
+def _key(key: KeyOption, top: Descriptor, element: Descriptor) -> tuple[Converter, bool]:
+    if key is None:
+        return (lambda message: None), False
+    if not isinstance(key, str):
+        return called("key", key), False
+    on_top = key.startswith("/")
+    start, path = (top, key[1:]) if on_top else (element, key)
+    try:
+        kind = kind_of(start, path)
+    except FieldError as exc:
+        raise FieldError(f"key={key!r}: {exc}") from exc
+    if kind in ("map", "message", "repeated"):
+        raise ConfigurationError(
+            f"key={key!r}: it is a {kind} field of {start.full_name}: name a scalar in it, or "
+            "give a callable"
+        )
+    return getter(start, path), on_top
+
+
+def _skip(skip: SkipOption, top: Descriptor) -> Converter:
+    if not isinstance(skip, str):
+        return called("skip", skip)
+    try:
+        get, kind = getter(top, skip.removeprefix("/")), kind_of(top, skip.removeprefix("/"))
+    except FieldError as exc:
+        raise FieldError(f"skip={skip!r}: {exc}") from exc
+    if kind == "message" or _in_oneof(top, skip):
+        return lambda message: get(message) is not None
+    return get
+
+
+def _in_oneof(top: Descriptor, path: str) -> bool:
+    parent, _, name = path.removeprefix("/").rpartition(".")
+    owner = message_at(top, parent) if parent else top
+    field: FieldDescriptor | None = owner.fields_by_name.get(name) if owner is not None else None
+    if field is None or field.containing_oneof is None or not has_presence(field):
+        return False
+    # ``optional`` is a oneof of one in the descriptor; its members say yes or no by their value.
+    return len(field.containing_oneof.fields) > 1
+
+
+def _single(key: Converter, value: Converter, timestamp: Converter) -> Records:
+    def records(message: Any) -> tuple[Record, ...]:
+        return (_new(Record, (key(message), value(message), timestamp(message))),)
+
+    return records
+
+
+def _many(
+    elements: Converter,
+    key: Converter,
+    key_on_top: bool,
+    value: Converter,
+    timestamp: Converter,
+    timestamp_on_top: bool,
+) -> Records:
+    def records(message: Any) -> tuple[Record, ...]:
+        found = elements(message)
+        if not found:
+            return ()
+        keys = repeat(key(message)) if key_on_top else map(key, found)
+        times = repeat(timestamp(message)) if timestamp_on_top else map(timestamp, found)
+        # repeat() never ends: the values say how many there are.
+        parts = zip(keys, map(value, found), times, strict=False)
+        return tuple([_new(Record, part) for part in parts])
+
+    return records
+
+
+def _skipping(skip: Converter, records: Records) -> Records:
+    return lambda message: () if skip(message) else records(message)
+
+
+def _guarded(records: Records) -> Records:
+    def guarded(message: Any) -> tuple[Record, ...]:
+        try:
+            return records(message)
+        except DataError:
+            raise
+        except Exception as exc:
+            raise ConversionError(f"value: {type(exc).__name__}: {exc}") from exc
+
+    return guarded
