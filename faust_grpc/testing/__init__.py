@@ -4,5 +4,22 @@ from __future__ import annotations
 
 from .brokers import Broker, MockBroker, broker
 from .processes import ChildProcess, NotReady, free_port, wait_until
+from .server import End, Fail, ReceivedCall, Replay, Reset, ScriptedServer, Send, Stall
 
-__all__ = ["Broker", "ChildProcess", "MockBroker", "NotReady", "broker", "free_port", "wait_until"]
+__all__ = [
+    "Broker",
+    "ChildProcess",
+    "End",
+    "Fail",
+    "MockBroker",
+    "NotReady",
+    "ReceivedCall",
+    "Replay",
+    "Reset",
+    "ScriptedServer",
+    "Send",
+    "Stall",
+    "broker",
+    "free_port",
+    "wait_until",
+]
