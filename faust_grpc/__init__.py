@@ -1,5 +1,92 @@
-"""gRPC streams as sources for Faust agents and tables."""
+"""gRPC streams as sources for Faust agents and tables.
+
+Names are imported when they are first used: the core (a resumable gRPC reader) and the command
+line work without importing Faust.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive
+    from .cursors import Cursor
+    from .exceptions import (
+        CallFailed,
+        ConfigurationError,
+        ConversionError,
+        CredentialsError,
+        CursorLost,
+        DataError,
+        DecodeError,
+        FaustGrpcError,
+        FieldError,
+        HostError,
+        MixedTable,
+        PartitionNotOwned,
+        PeerError,
+        ReflectionFailed,
+        SchemaError,
+        TargetError,
+    )
+    from .source import GrpcSource, SourceStatus, SplitStatus
+    from .status import Rule, Verdict
+    from .types import DeadLetter, Record, Split, Status
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "TLS",
+    "Backoff",
+    "Buffer",
+    "CallFailed",
+    "Checkpoint",
+    "ConfigurationError",
+    "ConversionError",
+    "CredentialsError",
+    "Cursor",
+    "CursorLost",
+    "DataError",
+    "DeadLetter",
+    "DecodeError",
+    "FaustGrpcError",
+    "FieldError",
+    "GrpcSource",
+    "HostError",
+    "Keepalive",
+    "MixedTable",
+    "PartitionNotOwned",
+    "PeerError",
+    "Record",
+    "ReflectionFailed",
+    "Rule",
+    "SchemaError",
+    "SourceStatus",
+    "Split",
+    "SplitStatus",
+    "Status",
+    "TargetError",
+    "Verdict",
+]
+
+_HOMES = {
+    "config": ("TLS", "Backoff", "Buffer", "Checkpoint", "Keepalive"),
+    "cursors": ("Cursor",),
+    "source": ("GrpcSource", "SourceStatus", "SplitStatus"),
+    "status": ("Rule", "Verdict"),
+    "types": ("DeadLetter", "Record", "Split", "Status"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME.get(name, 'exceptions')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

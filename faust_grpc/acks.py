@@ -16,14 +16,16 @@ class Delivery:
         position: its number in the split's life in this process, from 1.
         cursor: the resume position that is safe once it and all before it are acked; ``None``
             when the message carries none.
+        parts: events of this message that some subscription has not finished.
         acked: every subscription has finished all of its events.
     """
 
-    __slots__ = ("acked", "cursor", "position")
+    __slots__ = ("acked", "cursor", "parts", "position")
 
-    def __init__(self, position: int, cursor: CursorValue | None) -> None:
+    def __init__(self, position: int, cursor: CursorValue | None, parts: int = 1) -> None:
         self.position = position
         self.cursor = cursor
+        self.parts = parts
         self.acked = False
 
     def __repr__(self) -> str:

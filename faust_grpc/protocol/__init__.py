@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from .base import Action, Call, Checkpoint, Dead, Deliver, Protocol, Stop, Wait
+from .base import Action, Call, Checkpoint, Dead, Deliver, Protocol, Send, Stop, Wait
+from .declared import Counts, DeclaredProtocol, ErrorField
 
-__all__ = ["Action", "Call", "Checkpoint", "Dead", "Deliver", "Protocol", "Stop", "Wait"]
+__all__ = [
+    "Action",
+    "Call",
+    "Checkpoint",
+    "Counts",
+    "Dead",
+    "DeclaredProtocol",
+    "Deliver",
+    "ErrorField",
+    "Protocol",
+    "Send",
+    "Stop",
+    "Wait",
+]

@@ -95,7 +95,7 @@ class Stop:
     lost_cursor: bool = False
 
 
-Action: TypeAlias = "Call | Send | Deliver | Dead | Checkpoint | Wait | Stop"
+Action: TypeAlias = "Call | Send | Deliver | Dead | Wait | Stop"
 
 
 class Protocol(ABC):
@@ -126,5 +126,9 @@ class Protocol(ABC):
         """The delay of the last :class:`Wait` is over."""
 
     @abstractmethod
-    def checkpoint(self) -> Iterable[Action]:
-        """Somebody wants to save: answers with a :class:`Checkpoint` if the mark moved."""
+    def checkpoint(self) -> Checkpoint | None:
+        """Somebody wants to save: answers with the cursor of the mark if it is not saved yet."""
+
+    @abstractmethod
+    def saved(self, checkpoint: Checkpoint) -> None:
+        """The cursor is saved."""

@@ -1,0 +1,74 @@
+"""Which splits are ours: pure decisions about partitions and generations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from .types import Split
+
+__all__ = ["Membership", "co_owned", "partition_of", "wanted_splits"]
+
+
+class Membership:
+    """Whether this worker was a member of its group all the time.
+
+    A split may stay open over a rebalance only then. A worker that missed a generation (stopped,
+    partitioned from the network) may find "its" partition again after another one had it.
+    """
+
+    def __init__(self) -> None:
+        self._generation: int | None = None
+
+    def joined(self, generation: int) -> bool:
+        """A rebalance ended; return whether it followed the last one that we saw."""
+        last, self._generation = self._generation, generation
+        return last is not None and generation == last + 1
+
+    def lost(self) -> None:
+        """We left, or were put out: the next generation does not follow."""
+        self._generation = None
+
+
+class _Owned(NamedTuple):
+    partitions: frozenset[int]
+    #: Partitions of the checkpoint whose tables are (for now) with another worker.
+    waiting: frozenset[int]
+
+
+def co_owned(
+    actives: Iterable[tuple[str, int]], checkpoints: Iterable[str], tables: Iterable[str]
+) -> _Owned:
+    """Return the partitions that we own in every topic that an event of them may touch.
+
+    Faust's assignor gives topics with equal partition count and equal subscribers one shared
+    assignment. A rolling upgrade that adds a table splits them for one generation.
+
+    Arguments:
+        actives: (topic, partition) that this worker owns.
+        checkpoints: changelog topics of the sources' checkpoints.
+        tables: changelog topics of the tables that sources may write.
+    """
+    by_topic: dict[str, set[int]] = {}
+    for topic, partition in actives:
+        by_topic.setdefault(topic, set()).add(partition)
+    ours = [by_topic.get(topic, set()) for topic in checkpoints]
+    owned = set.intersection(*ours) if ours else set()
+    ready = owned.intersection(*(by_topic.get(topic, set()) for topic in tables))
+    return _Owned(frozenset(ready), frozenset(owned - ready))
+
+
+def partition_of(index: int, partitions: int) -> int:
+    """Return the partition that the split at an index belongs to."""
+    return index % partitions
+
+
+def wanted_splits(
+    splits: Sequence[Split], partitions: int, owned: frozenset[int]
+) -> Mapping[str, int]:
+    """Return the splits to run here, by name, with their partitions."""
+    return {
+        split.name: partition_of(index, partitions)
+        for index, split in enumerate(splits)
+        if partition_of(index, partitions) in owned
+    }

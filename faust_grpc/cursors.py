@@ -1,0 +1,159 @@
+"""Resume positions: read from a message, written into the next request, kept in a checkpoint."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from .exceptions import ConfigurationError, ConversionError, DataError
+from .fields import getter, kind_of, setter
+from .types import CursorValue
+
+__all__ = ["BoundCursor", "Cursor", "dump_cursor", "guarded", "load_cursor"]
+
+_KINDS = {"int", "str", "bytes"}
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a stream is resumed.
+
+    Arguments:
+        path: the field of a response that holds the position: ``"sequence"``,
+            ``"header.revision"``, ``"events[-1].kv.mod_revision"``; or a callable that takes the
+            message and returns the position, or ``None`` when this message has none.
+            0 and empty values count as none: a stored position is never overwritten by them.
+        into: the field of the request that takes it; parents are created, a oneof is switched.
+        advance: added to an integer position when it is sent back. 0 when the request is
+            exclusive ("after 41"), 1 when it is inclusive ("from 42"); or a callable.
+        start: the position to begin with when nothing was saved yet; ``None`` leaves the request
+            as it is.
+        when_lost: what happens when the server can no longer resume from the saved position:
+            ``"fail"`` stops the split and says so, ``"restart"`` calls again without a position
+            and says that data may be missing.
+    """
+
+    path: str | Callable[[Any], CursorValue | None]
+    into: str
+    advance: int | Callable[[Any], CursorValue] = 0
+    start: CursorValue | None = None
+    when_lost: Literal["fail", "restart"] = "fail"
+
+    def __post_init__(self) -> None:
+        if self.when_lost not in ("fail", "restart"):
+            raise ConfigurationError(
+                f"Cursor(when_lost={self.when_lost!r}): must be 'fail' or 'restart'"
+            )
+
+    def bind(self, request: Descriptor, response: Descriptor) -> BoundCursor:
+        """Check the paths against the method's types and compile them.
+
+        Raises:
+            ConfigurationError: a path does not exist, cannot hold a position, or the two ends
+                are of different kinds.
+        """
+        write = setter(request, self.into)
+        target = _checked_kind(request, self.into, "into")
+        if callable(self.path):
+            read = guarded(self.path, "the cursor's path callable")
+        else:
+            read = getter(response, self.path)
+            source = _checked_kind(response, self.path, "path")
+            if source != target and not callable(self.advance):
+                raise ConfigurationError(
+                    f"Cursor: {response.full_name}.{self.path} is {source}, but "
+                    f"{request.full_name}.{self.into} is {target}; "
+                    "give advance= a callable that converts"
+                )
+        if not callable(self.advance) and self.advance and target != "int":
+            raise ConfigurationError(
+                f"Cursor(advance={self.advance!r}): {request.full_name}.{self.into} is "
+                f"{target}; only an integer can be advanced by a number"
+            )
+        return BoundCursor(self, read, write)
+
+
+class BoundCursor:
+    """A cursor compiled for the types of one method.
+
+    Arguments:
+        declared: the declaration.
+        read: message → position or ``None``.
+        write: (request, position) → sets the request's field.
+    """
+
+    __slots__ = ("_write", "declared", "read")
+
+    def __init__(
+        self,
+        declared: Cursor,
+        read: Callable[[Any], CursorValue | None],
+        write: Callable[[Message, Any], None],
+    ) -> None:
+        self.declared = declared
+        self.read = read
+        self._write = write
+
+    def resume(self, request: Message, position: CursorValue) -> Message:
+        """Return a copy of the request that resumes behind a position."""
+        advance = self.declared.advance
+        if callable(advance):
+            value: Any = advance(position)
+        elif advance and isinstance(position, int):
+            value = position + advance
+        else:
+            value = position
+        resumed = type(request)()
+        resumed.CopyFrom(request)
+        self._write(resumed, value)
+        return resumed
+
+
+def guarded(function: Callable[[Any], Any], what: str) -> Callable[[Any], Any]:
+    """Return a user's callable whose failures count as bad data of one message.
+
+    Arguments:
+        function: takes the message.
+        what: names the callable in the dead letter's reason.
+    """
+
+    def call(message: Any) -> Any:
+        try:
+            return function(message)
+        except DataError:
+            raise
+        except Exception as exc:
+            raise ConversionError(f"{what} raised {type(exc).__name__}: {exc}") from exc
+
+    return call
+
+
+def _checked_kind(descriptor: Descriptor, path: str, option: str) -> str:
+    kind = kind_of(descriptor, path)
+    if kind not in _KINDS:
+        raise ConfigurationError(
+            f"Cursor({option}={path!r}): {descriptor.full_name}.{path} is {kind}; a position is "
+            "an integer, str or bytes field"
+        )
+    return kind
+
+
+def dump_cursor(position: CursorValue) -> Any:
+    """Return a position as plain JSON, exactly: integers up to uint64, text, bytes."""
+    if isinstance(position, bytes):
+        return {"bytes": base64.b64encode(position).decode()}
+    return position
+
+
+def load_cursor(stored: Any) -> CursorValue:
+    """Return the position that :func:`dump_cursor` made JSON of."""
+    if isinstance(stored, dict):
+        return base64.b64decode(stored["bytes"])
+    if isinstance(stored, (int, str)):
+        return stored
+    raise ValueError(f"not a stored cursor: {stored!r}")

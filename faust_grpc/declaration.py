@@ -1,0 +1,152 @@
+"""A source as it was declared, and what becomes of it once the method's types are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+
+from .backoff import Delays
+from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Scope
+from .credentials import MetadataProvider
+from .cursors import BoundCursor, Cursor, guarded
+from .decoding import Decoder, build_decoder
+from .exceptions import ConfigurationError
+from .fields import getter
+from .protocol import DeclaredProtocol, ErrorField
+from .requests import build_request
+from .schema import Method, Schema
+from .status import Rule
+from .targets import Target
+from .types import CursorValue, DeadLetter, Split
+
+__all__ = ["Declaration", "Plan", "splits_from"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """Everything a source was declared with; see :class:`faust_grpc.GrpcSource`."""
+
+    name: str
+    target: Target
+    method: str
+    schema: Schema
+    splits: tuple[Split, ...]
+    request: Mapping[str, Any] | Message | None = None
+    value_type: Any = None
+    key: str | Callable[[Any], Any] | None = None
+    timestamp: Any = None
+    cursor: Cursor | None = None
+    explode: str | None = None
+    skip: str | Callable[[Any], Any] | None = None
+    error: str | ErrorField | None = None
+    rules: tuple[Rule, ...] = ()
+    tls: TLS | bool | None = None
+    metadata: MetadataProvider | None = None
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    backoff: Backoff = field(default_factory=Backoff)
+    buffer: Buffer = field(default_factory=Buffer)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    reader: ReaderKind = "auto"
+    scope: Scope = "cluster"
+    dead_letter: Callable[[DeadLetter], Any] | Any | None = None
+
+    def plan(self, method: Method) -> Plan:
+        """Check every option against the types of the method.
+
+        Raises:
+            ConfigurationError: an option does not fit; the text names it.
+        """
+        request = method.request_class
+        return Plan(
+            self,
+            method,
+            build_decoder(
+                method,
+                value_type=self.value_type,
+                key=self.key,
+                timestamp=self.timestamp,
+                explode=self.explode,
+                skip=self.skip,
+            ),
+            self.cursor.bind(method.input, method.output) if self.cursor is not None else None,
+            self._error(method),
+            {split.name: self._request(request, split) for split in self.splits},
+        )
+
+    def _request(self, request_class: type[Message], split: Split) -> Message:
+        request = build_request(request_class, self.request)
+        if split.request:
+            # Merged, not replaced: a split states only what differs.
+            own = build_request(request_class, split.request, option=f"splits[{split.name!r}]")
+            request.MergeFrom(own)
+        return request
+
+    def _error(self, method: Method) -> ErrorField | None:
+        if self.error is None:
+            return None
+        if callable(self.error):
+            return guarded(self.error, "error=")
+        return getter(method.output, self.error)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A declaration bound to the types of its method.
+
+    Arguments:
+        declaration: what was declared.
+        method: what is called.
+        decoder: bytes → message → records.
+        cursor: how to resume.
+        error: reads an in-band error.
+        requests: by name of split.
+    """
+
+    declaration: Declaration
+    method: Method
+    decoder: Decoder
+    cursor: BoundCursor | None
+    error: ErrorField | None
+    requests: Mapping[str, Message]
+
+    def protocol(self, split: Split, resume: CursorValue | None) -> DeclaredProtocol:
+        """Return the state machine for one split's life, resumed behind a saved position."""
+        return DeclaredProtocol(
+            self.method,
+            self.requests[split.name],
+            self.decoder,
+            Delays(self.declaration.backoff),
+            cursor=self.cursor,
+            resume=resume,
+            error=self.error,
+            rules=self.declaration.rules,
+        )
+
+
+def splits_from(
+    option: Sequence[Split] | Mapping[str, Mapping[str, Any]] | None,
+) -> tuple[Split, ...]:
+    """Return the splits of a source: one named ``main`` when none are given.
+
+    Arguments:
+        option: ready splits, or a mapping of name → request fields that differ.
+
+    Raises:
+        ConfigurationError: none at all, or a name twice.
+    """
+    if option is None:
+        return (Split("main"),)
+    if isinstance(option, Mapping):
+        splits = tuple(Split(name, request) for name, request in option.items())
+    else:
+        splits = tuple(option)
+    names = [split.name for split in splits]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(f"splits=: the name {twice[0]!r} is there twice")
+    if not splits:
+        raise ConfigurationError("splits=: is empty; leave it out for a single stream")
+    return splits

@@ -1,0 +1,282 @@
+"""A source at work in this worker: its running splits, delivered into subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from faust.types.tuples import TP
+
+from .backoff import Delays
+from .channels import SourceChannel
+from .connection import Connection
+from .credentials import ask
+from .deadletters import DeadLetters
+from .declaration import Declaration, Plan
+from .exceptions import ReflectionFailed
+from .messages import SourceMessage
+from .protocol import Dead, Deliver
+from .schema import ReflectionSchema
+from .splits import RunningSplit
+from .targets import parse_target
+from .types import CursorValue, DeadLetter
+
+__all__ = ["Assigned", "Feed"]
+
+logger = logging.getLogger(__name__)
+
+
+class Assigned(NamedTuple):
+    """A split that is to run here."""
+
+    partition: int
+    resume: CursorValue | None
+
+
+class Feed:
+    """Runs the splits of one source that this worker owns.
+
+    Arguments:
+        channel: where events go.
+        declaration: what was declared.
+        plan: the declaration bound to the method's types, when its schema is static.
+    """
+
+    def __init__(self, channel: SourceChannel, declaration: Declaration, plan: Plan | None) -> None:
+        self.channel = channel
+        self.declaration = declaration
+        self.plan = plan
+        self.splits: dict[str, RunningSplit] = {}
+        self.dead_letters = DeadLetters(declaration.dead_letter)
+        #: Why nothing runs, for people.
+        self.waiting_for = ""
+        self._assigned: Mapping[str, Assigned] = {}
+        self._connections: dict[str, Connection] = {}
+        self._ending: list[RunningSplit] = []
+        self._event_class: Any = None
+        self._held = True
+        self._closed = False
+
+    def __iter__(self) -> Iterator[RunningSplit]:
+        return iter(self.splits.values())
+
+    # Before the first call
+
+    async def prepare(self) -> None:
+        """Ask the server for the method's types, for as long as it takes.
+
+        Raises:
+            ConfigurationError: the declaration does not fit what the server has.
+            ReflectionFailed: the server cannot tell.
+        """
+        delays = Delays(self.declaration.backoff)
+        while self.plan is None:
+            try:
+                self.plan = await self._ask_server()
+            except ReflectionFailed as exc:
+                if not exc.retryable:
+                    raise
+                seconds = delays.next()
+                self.waiting_for = f"the server's schema: {exc}"
+                logger.warning(
+                    "%s: %s; attempt %d in %.1f s",
+                    self.declaration.name,
+                    exc,
+                    delays.attempts + 1,
+                    seconds,
+                )
+                await asyncio.sleep(seconds)
+        self.waiting_for = ""
+        self._reconcile()
+
+    async def _ask_server(self) -> Plan:
+        declaration = self.declaration
+        schema = declaration.schema
+        assert isinstance(schema, ReflectionSchema)
+        connection = self._connection(None)
+        metadata = await ask(declaration.metadata)
+        return declaration.plan(await schema.fetch(declaration.method, connection.aio, metadata))
+
+    # Which splits run
+
+    def assign(self, assigned: Mapping[str, Assigned]) -> None:
+        """Run exactly these splits; those that run already go on as they are."""
+        self._assigned = assigned
+        self._reconcile()
+
+    def drop(self, names: Iterable[str]) -> None:
+        """End splits; what agents still hold of them is not processed."""
+        for name in names:
+            split = self.splits.pop(name, None)
+            if split is not None:
+                split.cancel()
+                self._ending.append(split)
+
+    def _reconcile(self) -> None:
+        self.drop([name for name in self.splits if name not in self._assigned])
+        if self.plan is None or self._closed or not self._assigned:
+            return
+        if not self.channel.subscriptions:
+            self.waiting_for = "an agent that reads it"
+            return
+        self.waiting_for = ""
+        for index, split in enumerate(self.declaration.splits):
+            assigned = self._assigned.get(split.name)
+            if assigned is not None and split.name not in self.splits:
+                self._start(index, assigned)
+
+    def _start(self, index: int, assigned: Assigned) -> None:
+        plan, declaration = self.plan, self.declaration
+        assert plan is not None
+        split = declaration.splits[index]
+        running = RunningSplit(
+            declaration.name,
+            split,
+            assigned.partition,
+            plan.protocol(split, assigned.resume),
+            self._connection(split.target),
+            self,
+            buffer=declaration.buffer,
+            reader=declaration.reader,
+            streams=self.splits.__len__,
+            metadata=declaration.metadata,
+        )
+        self.splits[split.name] = running
+        self._event_class = self.channel.app.conf.Event
+        logger.info(
+            "%s/%s: reading %s from %s, partition %d, %s",
+            declaration.name,
+            split.name,
+            declaration.method,
+            split.target or declaration.target,
+            assigned.partition,
+            "from the start" if assigned.resume is None else f"behind cursor {assigned.resume!r}",
+        )
+        if self._held:
+            running.hold()
+        running.start()
+
+    def subscribed(self) -> None:
+        """An agent or stream began to read: start what waited for one."""
+        self._reconcile()
+
+    def prune(self, returned_seconds: float) -> None:
+        """Stop waiting for agents that returned: nobody will ever ack what they were given.
+
+        Arguments:
+            returned_seconds: how long an iteration must be over; a crashed agent is back sooner.
+        """
+        now = time.monotonic()
+        for subscription in self.channel.subscriptions:
+            ended = subscription.ended_at
+            if ended is not None and subscription.events and now - ended > returned_seconds:
+                logger.warning(
+                    "%s: an agent or stream returned while events wait for it; they and later "
+                    "ones are dropped for it, so that the checkpoint can move",
+                    self.declaration.name,
+                )
+                self.channel.unsubscribe(subscription)
+
+    # Delivering
+
+    def hold(self) -> None:
+        """Deliver nothing until :meth:`release`."""
+        self._held = True
+        for split in self:
+            split.hold()
+
+    def release(self) -> None:
+        """Deliver again."""
+        self._held = False
+        for split in self:
+            split.release()
+
+    def deliver(self, split: RunningSplit, action: Deliver) -> None:
+        """Put the events of one message into every subscription."""
+        subscriptions = self.channel.subscriptions
+        if not subscriptions:
+            # The last reader went away: keep the split's place, to be read again when one is back.
+            self.drop([split.name])
+            self.waiting_for = "an agent that reads it"
+            return
+        app = self.channel.app
+        delivery = action.delivery
+        event_class, count = self._event_class, len(subscriptions)
+        tp = TP(self.declaration.name, split.partition)
+        now, received = time.time(), time.monotonic()
+        for key, value, timestamp in action.records:
+            message = SourceMessage(
+                split, tp, delivery, key, value, timestamp or now, received, count
+            )
+            event = event_class(app, key, value, None, message)
+            for subscription in subscriptions:
+                subscription.events.append(event)
+                subscription.wake()
+
+    def dead(self, split: RunningSplit, action: Dead) -> None:
+        """Keep a bad message."""
+        letter = DeadLetter(
+            source=self.declaration.name,
+            split=split.name,
+            position=action.delivery.position,
+            cursor=split.protocol.mark.cursor(),
+            reason=action.reason,
+            raw=action.raw,
+        )
+        self.dead_letters.add(letter, lambda: split.acked(action.delivery))
+
+    def stopped(self, split: RunningSplit, reason: str) -> None:
+        """Say that a split needs a person; the others go on."""
+        logger.error(
+            "%s/%s: stopped: %s (it is tried again after a restart or a rebalance)",
+            self.declaration.name,
+            split.name,
+            reason,
+        )
+
+    # Ending
+
+    async def drained(self, seconds: float) -> bool:
+        """Wait until everything delivered is acked; return whether it is."""
+        waits = [asyncio.ensure_future(split.drained()) for split in self if split.unacked]
+        if not waits:
+            return True
+        _, pending = await asyncio.wait(waits, timeout=seconds)
+        for wait in pending:
+            wait.cancel()
+        return not pending
+
+    async def closed(self, seconds: float) -> None:
+        """Wait until no call of a dropped split runs any more: only then may another read it."""
+        ending, self._ending = self._ending, []
+        waits = [asyncio.ensure_future(split.closed()) for split in ending]
+        if waits:
+            _, pending = await asyncio.wait(waits, timeout=seconds)
+            for wait in pending:
+                wait.cancel()
+
+    async def close(self, seconds: float) -> None:
+        """End all splits and connections."""
+        self._closed = True
+        self.drop(list(self.splits))
+        self.dead_letters.close()
+        await self.closed(seconds)
+        for connection in self._connections.values():
+            await connection.close()
+        self._connections.clear()
+
+    def _connection(self, target: str | None) -> Connection:
+        key = target or ""
+        if key not in self._connections:
+            declaration = self.declaration
+            self._connections[key] = Connection(
+                declaration.target if target is None else parse_target(target),
+                tls=declaration.tls,
+                keepalive=declaration.keepalive,
+                buffer=declaration.buffer,
+                backoff=declaration.backoff,
+            )
+        return self._connections[key]

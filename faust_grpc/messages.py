@@ -1,0 +1,76 @@
+"""What Faust sees of a gRPC message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faust.types.tuples import TP, Message
+
+from .acks import Delivery
+from .splits import RunningSplit
+
+__all__ = ["SourceMessage"]
+
+
+class SourceMessage(Message):
+    """A Faust message made from one record of a gRPC message.
+
+    ``acked`` is a property because it is the one thing that both builds of Faust set at the final
+    ack: the compiled ``StreamIterator.after`` never calls ``on_final_ack``.
+
+    Arguments:
+        split: where it came from; tells when it was finished.
+        tp: source name and partition, as Faust names an origin.
+        delivery: its place in the split.
+        key: the event's key.
+        value: the event's value.
+        timestamp: event time, or the time of receipt; seconds since the epoch.
+        time_in: monotonic time of receipt.
+        subscriptions: how many have to finish it.
+    """
+
+    __slots__ = ("_acked", "delivery", "split")
+
+    def __init__(
+        self,
+        split: RunningSplit,
+        tp: TP,
+        delivery: Delivery,
+        key: Any,
+        value: Any,
+        timestamp: float,
+        time_in: float,
+        subscriptions: int,
+    ) -> None:
+        # Message.__init__ is not called: it costs as much again, for defaults set here.
+        self.topic, self.partition = tp
+        self.offset = delivery.position
+        self.timestamp = timestamp
+        self.timestamp_type = 1
+        self.headers = None
+        self.key = key
+        self.value = value
+        self.checksum = None
+        self.serialized_key_size = 0
+        self.serialized_value_size = 0
+        self._acked = False
+        self.refcount = subscriptions
+        self.time_in = time_in
+        self.time_out = None
+        self.time_total = None
+        self.tp = tp
+        self.tracked = True
+        self.generation_id = None
+        self.delivery = delivery
+        self.split = split
+
+    @property
+    def acked(self) -> bool:
+        """Every subscription finished it."""
+        return self._acked
+
+    @acked.setter
+    def acked(self, value: bool) -> None:
+        if value and not self._acked:
+            self._acked = True
+            self.split.acked(self.delivery)

@@ -1,0 +1,196 @@
+"""Every place where private parts of Faust, mode or aiokafka are touched, and why.
+
+Each entry says what is touched, what for, and since which version it is known to be so. Each has
+a test in ``tests/functional/test_seams.py`` that fails when the host changes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+from faust import current_event
+from faust.stores.memory import Store as MemoryStore
+from faust.tables.base import Collection
+from faust.tables.table import Table
+from faust.types import AppT
+from mode.supervisors import OneForOneSupervisor
+
+from .changelog import Changelog, Write
+from .exceptions import HostError, MixedTable
+from .messages import SourceMessage
+from .streams import stream_class
+
+__all__ = [
+    "CheckpointTable",
+    "RestartingSupervisor",
+    "ask_for_rejoin",
+    "install_stream",
+    "restart_agents",
+    "take_over_changelog",
+    "watch_heartbeats",
+]
+
+
+def install_stream(app: AppT) -> None:
+    """Make the app's streams iterate sources with our loop.
+
+    Touches the ``Stream`` setting (public), again after every configuration, because a late
+    ``config_from_object`` makes a new settings object. faust-streaming 0.15.
+    """
+    conf: Any = app.conf  # its settings are typed as what they are declared from, not as read
+    conf.Stream = stream_class(conf.Stream)
+
+
+class CheckpointTable(Table):  # type: ignore[type-arg]
+    """The table that holds a source's cursors, always in memory.
+
+    Overrides ``Collection._new_store``: ``store="memory://"`` is a falsy URL, for which Faust
+    takes the app's store instead. faust-streaming 0.15.
+    """
+
+    def _new_store(self) -> Any:
+        return self._new_store_by_url("memory://")
+
+    def remember(self, key: str, partition: int, value: Any) -> None:
+        """Keep what was written to the changelog. Touches ``_key_partition``, see below."""
+        store: Any = self.data
+        store.data[key] = value
+        store._key_partition[key] = partition
+
+
+def take_over_changelog(table: Collection, changelog: Changelog) -> None:
+    """Send the table writes of a source's events to our changelog; leave others to Faust.
+
+    Replaces the instance's ``send_changelog``, which ``on_key_set`` and ``on_key_del`` call.
+    faust-streaming 0.15.
+    """
+    plain = table.send_changelog
+    store = table.data
+    # Faust records a key's partition in a memory store only when it recovers the key. Without it
+    # keys written here stay in memory after their partition moved away.
+    partitions = store._key_partition if isinstance(store, MemoryStore) else None
+    writers: set[str] = set()
+
+    def send_changelog(
+        partition: int | None,
+        key: Any,
+        value: Any,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+    ) -> Any:
+        event = current_event()
+        message = event.message if event is not None else None
+        ours = isinstance(message, SourceMessage)
+        writers.add("a gRPC source" if ours else "other events")
+        if len(writers) > 1:
+            raise MixedTable(
+                f"table {table.name!r} is written by the events of a gRPC source and by other "
+                "events: use two tables, or bring them together with group_by()"
+            )
+        if not ours:
+            return plain(partition, key, value, key_serializer, value_serializer)
+        if partition is None:
+            raise HostError(
+                f"table {table.name!r} has use_partitioner=True: a source's events can write only "
+                "the partition they belong to"
+            )
+        if partition < 0:
+            raise HostError(
+                f"table {table.name!r}: events of a scope='worker' source are in every worker and "
+                "cannot write a table; keep a plain dict"
+            )
+        changelog.add(partition, Write(table, key, value, key_serializer, value_serializer))
+        if partitions is not None:
+            partitions[key] = partition
+        # What on_key_set and on_key_del want back.
+        return SimpleNamespace(message=SimpleNamespace(partition=partition))
+
+    table.send_changelog = send_changelog  # type: ignore[method-assign]
+
+
+class RestartingSupervisor(OneForOneSupervisor):
+    """Restarts a crashed agent at once, again and again, and never ends the worker.
+
+    mode's own waits 5 s when an agent crashes while another restart is under way (the wake-up is
+    lost), and ends the worker on two crashes within 10 ms. Overrides ``wakeup`` and ``raises``.
+    mode-streaming 0.7.
+    """
+
+    def __init__(self, *services: Any, **options: Any) -> None:
+        # ``raises=None`` makes the token bucket wait instead of raising.
+        super().__init__(*services, **{**options, "raises": None})
+
+    def wakeup(self) -> None:
+        """Look for crashed services now, or as soon as the current look is over."""
+        if self._please_wakeup is None and not self.should_stop:
+            self.loop.call_later(0.01, self.wakeup)
+        else:
+            super().wakeup()
+
+
+def restart_agents(app: AppT, channel: faust.Channel[Any]) -> list[str]:
+    """Give the agents of a source the supervisor above, unless their author chose one.
+
+    Touches ``Agent._channel_arg`` (reading ``Agent.channel`` too early would configure it).
+    faust-streaming 0.15.
+
+    Returns:
+        The names of the agents that read the channel.
+    """
+    names = []
+    for agent in app.agents.values():
+        if getattr(agent, "_channel_arg", None) is channel:
+            names.append(agent.name)
+            chosen = agent.supervisor_strategy or app.conf.agent_supervisor
+            if chosen is OneForOneSupervisor:
+                agent.supervisor_strategy = RestartingSupervisor
+    return names
+
+
+def watch_heartbeats(app: AppT, answered: Callable[[], None]) -> None:
+    """Call back on the event loop for every heartbeat that the group's coordinator answered.
+
+    Wraps ``GroupCoordinator._do_heartbeat`` of the consumer in Faust's consumer thread.
+    aiokafka 0.13, faust-streaming 0.15.
+    """
+    coordinator = _kafka_consumer(app)._coordinator
+    if coordinator is None or getattr(coordinator, "_watched_by_faust_grpc", False):
+        return
+    heartbeat = coordinator._do_heartbeat
+    loop = asyncio.get_running_loop()
+
+    async def watched() -> bool:
+        asked = time.monotonic()
+        good: bool = await heartbeat()
+        # An answer to a question asked before a pause of this process says nothing about now.
+        if good and time.monotonic() - asked < app.conf.broker_session_timeout / 2:
+            loop.call_soon_threadsafe(answered)
+        return good
+
+    coordinator._do_heartbeat = watched
+    coordinator._watched_by_faust_grpc = True
+
+
+async def ask_for_rejoin(app: AppT) -> None:
+    """Refresh the consumer's metadata and rejoin the group.
+
+    For an assignment that was made before a new changelog topic existed. Runs
+    ``force_metadata_update`` and ``request_rejoin`` in the consumer's own thread.
+    aiokafka 0.13, faust-streaming 0.15.
+    """
+    consumer = _kafka_consumer(app)
+
+    async def rejoin() -> None:
+        await consumer._client.force_metadata_update()
+        consumer._coordinator.request_rejoin()
+
+    await app.consumer._thread.call_thread(rejoin)  # type: ignore[attr-defined]
+
+
+def _kafka_consumer(app: AppT) -> Any:
+    return app.consumer._thread._ensure_consumer()  # type: ignore[attr-defined]

@@ -1,0 +1,228 @@
+"""The declaration that users write: a gRPC method as a Faust channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from faust.types import AppT, ChannelT
+from google.protobuf.message import Message
+
+from .channels import SourceChannel
+from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Scope
+from .credentials import MetadataProvider
+from .cursors import Cursor
+from .declaration import Declaration, splits_from
+from .exceptions import ConfigurationError
+from .feeds import Feed
+from .protocol import ErrorField
+from .runner import Runner
+from .schema import SchemaOption, schema_from
+from .splits import RunningSplit
+from .status import Rule
+from .targets import parse_target
+from .types import CursorValue, DeadLetter, Split
+
+__all__ = ["GrpcSource", "SourceStatus", "SplitStatus"]
+
+
+@dataclass(frozen=True)
+class SplitStatus:
+    """One running split, at one moment.
+
+    Arguments:
+        name: the split.
+        partition: the partition its events belong to.
+        state: what it is doing: connecting, open, receiving, waiting, fatal.
+        reason: why, for people.
+        messages: received in this process.
+        unacked: delivered and not finished by every agent.
+        buffered: read ahead.
+        cursor: where a restart would resume.
+        dead_letters: messages that could not be decoded or converted.
+        repeated: messages that the server sent again and that were dropped.
+        possible_gaps: times an unknown number of messages may be missing.
+        calls: calls opened.
+        endings: ends of calls by status code.
+    """
+
+    name: str
+    partition: int
+    state: str
+    reason: str
+    messages: int
+    unacked: int
+    buffered: int
+    cursor: CursorValue | None
+    dead_letters: int
+    repeated: int
+    possible_gaps: int
+    calls: int
+    endings: Mapping[str, int]
+
+    @classmethod
+    def of(cls, split: RunningSplit) -> SplitStatus:
+        """Take a snapshot."""
+        counts = split.protocol.counts
+        return cls(
+            name=split.name,
+            partition=split.partition,
+            state=split.state.value,
+            reason=split.reason,
+            messages=counts.messages,
+            unacked=split.unacked,
+            buffered=split.buffered,
+            cursor=split.protocol.mark.cursor(),
+            dead_letters=counts.dead,
+            repeated=counts.repeated,
+            possible_gaps=counts.possible_gaps,
+            calls=counts.calls,
+            endings=dict(counts.endings),
+        )
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """One source in this worker, at one moment.
+
+    Arguments:
+        name: the source.
+        waiting_for: why nothing runs, or empty.
+        splits: those that run here.
+    """
+
+    name: str
+    waiting_for: str
+    splits: tuple[SplitStatus, ...]
+
+
+class GrpcSource(SourceChannel):
+    """A streaming gRPC method whose messages are events of this application.
+
+    It is a Faust channel: give it to ``@app.agent(source)`` or ``app.stream(source)``.
+
+    Arguments:
+        app: the application.
+        target: where the server is: ``"host:port"``, ``"dns:///name:port"``, ``"unix:path"``,
+            ``"https://host:port"``.
+        method: ``"package.Service/Method"``; its response must be a stream.
+        name: the source's name: the checkpoint is kept under it. Default: the method's full name.
+        request: request fields as a dict, or a ready request message.
+        splits: independent streams of this source: a mapping of name → request fields that
+            differ, or :class:`Split` objects. Default: one stream.
+        value_type: what agents get: ``None`` the protobuf message, ``dict``, a ``faust.Record``,
+            dataclass or pydantic class, or any callable that takes the message.
+        key: the event's key: a field path or a callable.
+        timestamp: the event's time: a field path or a callable. Default: time of receipt.
+        cursor: how the stream is resumed. Without one, what is lost while no call is open stays
+            lost, and is counted as a possible gap.
+        explode: path of a repeated field: each element becomes an event. All events of one
+            message share its position and are acked together.
+        skip: messages to pass over: a field path that is set, or a callable that is true.
+        error: an error inside a message: a field path or a callable; see :data:`ErrorField`.
+        rules: what endings of calls mean, asked before the built-in ones.
+        schema: where the types come from: a generated module or stub, a descriptor set (path or
+            bytes); default: the server's reflection service.
+        tls: ``True`` or :class:`TLS`; default: plaintext.
+        metadata: sent with every call: a dict, pairs, or a callable (plain or async) that is
+            asked before every call.
+        keepalive: pings that notice a dead connection.
+        backoff: delays between calls.
+        buffer: bounds on what is read ahead and un-acked.
+        checkpoint: when cursors are saved.
+        reader: ``"auto"``, ``"threaded"`` or ``"aio"``.
+        scope: ``"cluster"``: one owner per split; ``"worker"``: every worker reads all splits.
+        dead_letter: a Faust topic or a callable that keeps messages which cannot be decoded.
+        kafka_options: librdkafka settings that the app's settings cannot express.
+
+    Raises:
+        ConfigurationError: an option is wrong. With a static ``schema`` every option is checked
+            here; with reflection, when the worker starts.
+    """
+
+    def __init__(
+        self,
+        app: AppT,
+        target: str,
+        method: str,
+        *,
+        name: str | None = None,
+        request: Mapping[str, Any] | Message | None = None,
+        splits: Sequence[Split] | Mapping[str, Mapping[str, Any]] | None = None,
+        value_type: Any = None,
+        key: str | Callable[[Any], Any] | None = None,
+        timestamp: Any = None,
+        cursor: Cursor | None = None,
+        explode: str | None = None,
+        skip: str | Callable[[Any], Any] | None = None,
+        error: str | ErrorField | None = None,
+        rules: Sequence[Rule] = (),
+        schema: SchemaOption = None,
+        tls: TLS | bool | None = None,
+        metadata: MetadataProvider | None = None,
+        keepalive: Keepalive | None = None,
+        backoff: Backoff | None = None,
+        buffer: Buffer | None = None,
+        checkpoint: Checkpoint | None = None,
+        reader: ReaderKind = "auto",
+        scope: Scope = "cluster",
+        dead_letter: Callable[[DeadLetter], Any] | ChannelT[Any] | None = None,
+        kafka_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        _one_of("reader", reader, ("auto", "threaded", "aio"))
+        _one_of("scope", scope, ("cluster", "worker"))
+        self.declaration = Declaration(
+            name=name or method.removeprefix("/").replace("/", "."),
+            target=parse_target(target),
+            method=method,
+            schema=schema_from(schema),
+            splits=splits_from(splits),
+            request=request,
+            value_type=value_type,
+            key=key,
+            timestamp=timestamp,
+            cursor=cursor,
+            explode=explode,
+            skip=skip,
+            error=error,
+            rules=tuple(rules),
+            tls=tls,
+            metadata=metadata,
+            keepalive=keepalive or Keepalive(),
+            backoff=backoff or Backoff(),
+            buffer=buffer or Buffer(),
+            checkpoint=checkpoint or Checkpoint(),
+            reader=reader,
+            scope=scope,
+            dead_letter=dead_letter,
+        )
+        static = self.declaration.schema.is_static
+        plan = self.declaration.plan(self.declaration.schema.method(method)) if static else None
+        self._runner = Runner.of(app)
+        super().__init__(app, name=self.declaration.name, lease=self._runner.lease)
+        self._feed = Feed(self, self.declaration, plan)
+        self._runner.add(self._feed)
+        self._runner.kafka_options.update(kafka_options or {})
+
+    def on_subscribed(self) -> None:
+        """An agent or stream began to read."""
+        self._feed.subscribed()
+
+    def status(self) -> SourceStatus:
+        """Return what this worker does for the source, now."""
+        return SourceStatus(
+            name=self.name,
+            waiting_for=self._feed.waiting_for,
+            splits=tuple(SplitStatus.of(split) for split in self._feed),
+        )
+
+    def __repr__(self) -> str:
+        declared = self.declaration
+        return f"<GrpcSource {self.name}: {declared.method} at {declared.target}>"
+
+
+def _one_of(option: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        choices = ", ".join(map(repr, allowed))
+        raise ConfigurationError(f"{option}={value!r}: must be one of {choices}")

@@ -1,0 +1,302 @@
+"""A split at work: drives the protocol over a reader. The only place where the two meet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Protocol as Interface
+
+from grpc import StatusCode
+
+from .acks import Delivery
+from .config import Buffer, ReaderKind
+from .connection import Connection
+from .credentials import MetadataProvider, ask
+from .explain import explain
+from .protocol import Action, Call, Dead, DeclaredProtocol, Deliver, Send, Stop, Wait
+from .readers import choose, open_reader
+from .readers.base import Reader
+from .types import Split, Status
+
+__all__ = ["RunningSplit", "Sink", "SplitState"]
+
+logger = logging.getLogger(__name__)
+
+#: Messages handled before the event loop gets its turn: about a millisecond.
+_SLICE = 256
+
+
+class SplitState(str, Enum):
+    """What a split is doing, in one word."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    #: The server accepted the call; no message yet.
+    OPEN = "open"
+    RECEIVING = "receiving"
+    #: Between two calls.
+    WAITING = "waiting"
+    #: Ended for a reason that needs a person.
+    FATAL = "fatal"
+    CLOSED = "closed"
+
+
+class Sink(Interface):
+    """Where a split's messages go."""
+
+    def deliver(self, split: RunningSplit, action: Deliver) -> None:
+        """Take the events of one message; ``split.acked(delivery)`` once per record."""
+
+    def dead(self, split: RunningSplit, action: Dead) -> None:
+        """Keep a bad message; ``split.acked(delivery)`` once it is kept."""
+
+    def stopped(self, split: RunningSplit, reason: str) -> None:
+        """The split ended for a reason that needs a person."""
+
+
+class RunningSplit:
+    """One split of a source, being read by this process.
+
+    Everything runs on the event loop it was started in.
+
+    Arguments:
+        source: name of the source, for logs.
+        split: the declaration.
+        partition: the partition that its events belong to.
+        protocol: its life as a state machine.
+        connection: the gRPC channel to call on.
+        sink: where messages go.
+        buffer: bounds.
+        reader: which kind of reader.
+        streams: returns how many splits run in this process, for ``reader="auto"``.
+        metadata: asked before every call.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        split: Split,
+        partition: int,
+        protocol: DeclaredProtocol,
+        connection: Connection,
+        sink: Sink,
+        *,
+        buffer: Buffer,
+        reader: ReaderKind = "auto",
+        streams: Callable[[], int] = lambda: 1,
+        metadata: MetadataProvider | None = None,
+    ) -> None:
+        self.source = source
+        self.name = split.name
+        self.partition = partition
+        self.protocol = protocol
+        self.state = SplitState.IDLE
+        #: Why it is in this state, for people.
+        self.reason = ""
+        self._connection = connection
+        self._sink = sink
+        self._buffer = buffer
+        self._kind = reader
+        self._streams = streams
+        self._metadata = metadata
+        self._mark = protocol.mark
+        self._reader: Reader | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._pump_soon = False
+        self._held = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __repr__(self) -> str:
+        return f"<RunningSplit {self.source}/{self.name} {self.state.value}>"
+
+    # Life
+
+    def start(self) -> None:
+        """Open the first call."""
+        self._perform(self.protocol.start())
+
+    def hold(self) -> None:
+        """Deliver nothing until :meth:`release`; the call stays open and reads ahead."""
+        self._held = True
+
+    def release(self) -> None:
+        """Deliver again."""
+        self._held = False
+        self._pump()
+
+    async def drained(self) -> None:
+        """Wait until nothing that was delivered is un-acked."""
+        await self._idle.wait()
+
+    def cancel(self) -> None:
+        """End the call and deliver nothing more. What is un-acked stays with the agents."""
+        self._become(SplitState.CLOSED, "")
+        self._held = True
+        self._drop_call()
+
+    async def closed(self) -> None:
+        """Wait until nothing of a cancelled split runs any more."""
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    # What others see
+
+    @property
+    def is_live(self) -> bool:
+        """Its events may still be processed: it was not cancelled."""
+        return self.state is not SplitState.CLOSED
+
+    @property
+    def unacked(self) -> int:
+        """Messages delivered and not acked."""
+        return len(self._mark)
+
+    @property
+    def buffered(self) -> int:
+        """Messages read ahead."""
+        return self._reader.buffered if self._reader is not None else 0
+
+    def acked(self, delivery: Delivery) -> None:
+        """All subscriptions finished one record of a delivery."""
+        delivery.parts -= 1
+        if delivery.parts > 0:
+            return
+        self.protocol.acked(delivery)
+        unacked = len(self._mark)
+        if not unacked:
+            self._idle.set()
+        if not self._pump_soon and unacked <= self._buffer.unacked >> 1 and self.buffered:
+            self._schedule_pump()
+
+    # From the reader to the sink
+
+    def _wake(self) -> None:
+        """The reader has news."""
+        reader = self._reader
+        if reader is None:
+            return
+        if reader.is_open and self.state is SplitState.CONNECTING:
+            self._become(SplitState.OPEN, "")
+            self._perform(self.protocol.opened())
+        self._pump()
+
+    def _pump(self) -> None:
+        self._pump_soon = False
+        reader = self._reader
+        if reader is None or self._held:
+            return
+        room = self._room()
+        if room > 0 and reader.buffered:
+            if self.state is not SplitState.RECEIVING:
+                self._become(SplitState.RECEIVING, "")
+            message = self.protocol.message
+            for raw in reader.take(room if room < _SLICE else _SLICE):
+                self._perform(message(raw))
+                if self._reader is not reader:
+                    return
+        if reader.buffered:
+            if self._room() > 0:
+                self._schedule_pump()
+        elif reader.status is not None:
+            self._reader = None
+            self._ended(reader.status)
+
+    def _room(self) -> int:
+        """How many more messages may be delivered: un-acked ones are bounded, and so is what a
+        slow one holds up behind it."""
+        if self._mark.held >= 4 * self._buffer.unacked and self._mark.position() >= 0:
+            return 4 * self._buffer.unacked - self._mark.held
+        return self._buffer.unacked - len(self._mark)
+
+    def _schedule_pump(self) -> None:
+        self._pump_soon = True
+        asyncio.get_running_loop().call_soon(self._pump)
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            if type(action) is Deliver:
+                self._idle.clear()
+                self._sink.deliver(self, action)
+            else:
+                self._perform_rare(action)
+
+    def _perform_rare(self, action: Action) -> None:
+        match action:
+            case Dead():
+                self._idle.clear()
+                self._sink.dead(self, action)
+            case Call():
+                self._become(SplitState.CONNECTING, "")
+                self._opening = asyncio.ensure_future(self._open(action))
+            case Send():
+                if self._reader is not None:
+                    self._reader.send(action.request)
+            case Wait():
+                self._wait(action)
+            case Stop():
+                self._drop_call()
+                self._become(SplitState.FATAL, action.reason)
+                self._sink.stopped(self, action.reason)
+
+    # Calls
+
+    async def _open(self, call: Call) -> None:
+        try:
+            metadata = await ask(self._metadata)
+        except Exception as exc:  # a user's provider: its failure is an ended call like another
+            self._ended(Status(StatusCode.UNKNOWN, f"metadata provider: {exc!r}"))
+            return
+        kind = choose(self._kind, client_streaming=call.client_streaming, streams=self._streams())
+        self._reader = open_reader(kind, self._connection, call, self._buffer, metadata, self._wake)
+
+    def _ended(self, status: Status) -> None:
+        if self.state is SplitState.CLOSED:
+            return
+        advice = explain(status)
+        if advice:
+            status = Status(status.code, f"{status.details} [{advice}]", status.ours)
+        self._perform(self.protocol.ended(status))
+
+    def _wait(self, action: Wait) -> None:
+        self._drop_call()
+        self._become(SplitState.WAITING, action.reason)
+        attempt = action.attempt
+        if attempt & (attempt - 1) == 0:  # 1, 2, 4, 8, …: log lines grow slower than attempts
+            logger.warning(
+                "%s/%s: call ended: %s; attempt %d in %.2f s",
+                self.source,
+                self.name,
+                action.reason,
+                attempt + 1,
+                action.seconds,
+            )
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(action.seconds, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._perform(self.protocol.tick())
+
+    def _drop_call(self) -> None:
+        """Cancel whatever is open, opening or waiting."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._opening is not None and self._opening is not asyncio.current_task():
+            self._opening.cancel()
+        self._opening = None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            ending = asyncio.ensure_future(reader.closed())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    def _become(self, state: SplitState, reason: str) -> None:
+        self.state = state
+        self.reason = reason

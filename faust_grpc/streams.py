@@ -1,0 +1,298 @@
+"""How agents iterate a source: our own loop over a subscription, with Faust's contract.
+
+Faust's iteration waits on a queue that rebalances empty, and yields to the event loop at every
+event. This one takes from a deque that nobody else touches, and yields by time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+import faust
+from faust.exceptions import Skip
+from faust.streams import _current_event
+from faust.types import EventT
+from mode import want_seconds
+
+from .channels import SourceChannel
+from .subscriptions import Subscription
+
+__all__ = ["SourceIteration", "stream_class"]
+
+#: How long a burst may hold the event loop.
+_HOLD_SECONDS = 0.002
+
+
+class _Taken(NamedTuple):
+    """An event that was handed to the agent and is not finished."""
+
+    event: EventT[Any]
+    ack: bool
+    state: Any
+
+
+class SourceIteration(faust.Stream[Any]):
+    """Mixed into the application's stream class: takes over for channels of a source only."""
+
+    #: What the agent holds. Kept on the stream: a crashed agent's generator can live on in a
+    #: traceback, and the restarted agent gets the same stream.
+    _taken: list[_Taken] | None = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        if not isinstance(self.channel, SourceChannel):
+            return super().__aiter__()
+        iteration = self._iterate(self.channel)
+        self._active_agens.add(iteration)
+        return iteration
+
+    async def _iterate(self, channel: SourceChannel) -> AsyncGenerator[Any, None]:
+        started, subscription = await self._begin(channel)
+        events, errors, lease = subscription.events, subscription.errors, subscription.lease
+        processors, skipped = self._processors, self._skipped_value
+        on_in, clock, reference = self._on_stream_event_in, time.monotonic, weakref.ref
+        set_current = _current_event.set
+        loop_turn = clock() + _HOLD_SECONDS
+        try:
+            while not self.should_stop:
+                if errors:
+                    raise errors.popleft()
+                if not events:
+                    await subscription.wait()
+                    loop_turn = clock() + _HOLD_SECONDS
+                    continue
+                now = clock()
+                if now > loop_turn:
+                    await asyncio.sleep(0)
+                    loop_turn = clock() + _HOLD_SECONDS
+                    continue
+                if now > lease.until:
+                    await lease.renewed()
+                    continue
+                event = events.popleft()
+                message = event.message
+                if not message.split.is_live:  # type: ignore[attr-defined]
+                    continue  # another worker has it, or will have it again
+                state = on_in(message.tp, message.offset, self, event)
+                set_current(reference(event))
+                self.current_event = event
+                taken = self._taken = [_Taken(event, self.enable_acks, state)]
+                value = event.value
+                try:
+                    if processors or self.join_strategy is not None:
+                        value = await self._process(value)
+                    if value is not skipped:
+                        self.events_total += 1
+                        yield value
+                    else:
+                        taken[0] = taken[0]._replace(ack=True)
+                finally:
+                    self.current_event = None
+                    if self._taken is taken:
+                        self._finish()
+        except StopAsyncIteration:
+            return  # Faust throws it into the channel to end a stream
+        finally:
+            await self._end(channel, started)
+
+    async def _batches(
+        self, size: int, within: Any, pick: Callable[[EventT[Any], Any], Any], ack: bool = True
+    ) -> AsyncGenerator[list[Any], None]:
+        """Yield lists of what is queued, acked as a unit.
+
+        Faust's ``take`` drains the stream in a background task, which acks what it throws away
+        while its agent is down. This one takes from the deque when the agent asks.
+        """
+        channel = self.channel
+        assert isinstance(channel, SourceChannel)
+        started, subscription = await self._begin(channel)
+        seconds = want_seconds(within) if within else None
+        try:
+            while not self.should_stop:
+                batch: list[_Taken] = []
+                try:
+                    values = await self._collect(subscription, size, seconds, pick, batch, ack)
+                except BaseException:
+                    # The agent never saw these: the next iteration gives them again.
+                    subscription.events.extendleft(taken.event for taken in reversed(batch))
+                    raise
+                self._taken = batch
+                try:
+                    yield values
+                finally:
+                    self.current_event = None
+                    if self._taken is batch:
+                        self._finish()
+        except StopAsyncIteration:
+            return
+        finally:
+            await self._end(channel, started)
+
+    async def _collect(
+        self,
+        subscription: Subscription,
+        size: int,
+        seconds: float | None,
+        pick: Callable[[EventT[Any], Any], Any],
+        batch: list[_Taken],
+        ack: bool,
+    ) -> list[Any]:
+        values: list[Any] = []
+        deadline: float | None = None
+        while len(values) < size:
+            if subscription.errors:
+                raise subscription.errors.popleft()
+            if not subscription.lease.is_held:
+                await subscription.lease.renewed()
+            if not subscription.events:
+                if deadline is None:
+                    await subscription.wait()
+                elif not await _wait_until(subscription, deadline):
+                    break
+                continue
+            event = subscription.events.popleft()
+            if not event.message.split.is_live:  # type: ignore[attr-defined]
+                continue
+            value = await self._take_one(event, batch, ack)
+            if value is self._skipped_value:
+                continue
+            values.append(pick(event, value))
+            if deadline is None and seconds is not None:
+                deadline = time.monotonic() + seconds
+        return values
+
+    async def _take_one(self, event: EventT[Any], batch: list[_Taken], ack: bool) -> Any:
+        message = event.message
+        state = self._on_stream_event_in(message.tp, message.offset, self, event)
+        _current_event.set(weakref.ref(event))
+        self.current_event = event
+        taken = _Taken(event, ack and self.enable_acks, state)
+        batch.append(taken)
+        value = await self._process(event.value)
+        if value is self._skipped_value:
+            batch[-1] = taken._replace(ack=True)
+        else:
+            self.events_total += 1
+        return value
+
+    async def _process(self, value: Any) -> Any:
+        try:
+            for processor in self._processors:
+                value = processor(value)
+                if hasattr(value, "__await__"):
+                    value = await value
+            return await self.on_merge(value)
+        except Skip:
+            return self._skipped_value
+
+    async def _begin(self, channel: SourceChannel) -> tuple[bool, Subscription]:
+        self._finalized = True
+        started = await self.maybe_start()
+        subscription = channel.subscription
+        subscription.ended_at = None
+        if self._taken is not None:
+            self._finish()  # the event that the agent crashed on is acked, as Faust does
+        return bool(started), subscription
+
+    def _finish(self) -> None:
+        """Ack what the agent was given last."""
+        taken, self._taken = self._taken, None
+        for event, ack, state in taken or ():
+            if not ack:
+                continue
+            message = event.message
+            if message.refcount > 1:
+                message.refcount -= 1
+            elif not message.acked:
+                message.refcount = 0
+                message.acked = True
+            self._on_stream_event_out(message.tp, message.offset, self, event, state)
+
+    async def _end(self, channel: SourceChannel, started: bool) -> None:
+        self._channel_stop_iteration(channel)
+        if started:
+            await self.stop()
+            self.service_reset()
+
+    def _reads_source(self) -> bool:
+        return isinstance(self.channel, SourceChannel)
+
+    # Faust's other ways to read, on the same deque
+
+    def batches(self, size: int, within: Any = None) -> AsyncGenerator[list[Any], None]:
+        """Yield lists of at most ``size`` values, acked as a unit after the agent used them.
+
+        Arguments:
+            size: values at most.
+            within: seconds to wait for more after the first; ``None`` waits for ``size``.
+        """
+        batches: AsyncGenerator[list[Any], None] = self.take(size, within)
+        return batches
+
+    def take(self, max_: int, within: Any) -> Any:
+        """As :meth:`faust.Stream.take`."""
+        if not self._reads_source():
+            return super().take(max_, within)
+        return self._tracked(self._batches(max_, within, _value))
+
+    def take_events(self, max_: int, within: Any) -> Any:
+        """As :meth:`faust.Stream.take_events`."""
+        if not self._reads_source():
+            return super().take_events(max_, within)
+        return self._tracked(self._batches(max_, within, _event))
+
+    def noack_take(self, max_: int, within: Any) -> Any:
+        """As :meth:`faust.Stream.noack_take`: events, to be acked by hand."""
+        if not self._reads_source():
+            return super().noack_take(max_, within)
+        return self._tracked(self._batches(max_, within, _event, ack=False))
+
+    def take_with_timestamp(self, max_: int, within: Any, timestamp_field_name: str) -> Any:
+        """As :meth:`faust.Stream.take_with_timestamp`."""
+        if not self._reads_source():
+            return super().take_with_timestamp(max_, within, timestamp_field_name)
+
+        def stamped(event: EventT[Any], value: Any) -> Any:
+            if isinstance(value, dict) and timestamp_field_name:
+                value[timestamp_field_name] = event.message.timestamp
+            return value
+
+        return self._tracked(self._batches(max_, within, stamped))
+
+    def _tracked(self, generator: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        self._active_agens.add(generator)
+        return generator
+
+    def derive_topic(self, name: str, **options: Any) -> Any:
+        """Return the topic that ``through(name)`` forwards to."""
+        if isinstance(self.channel, SourceChannel):
+            return self.channel.derive_topic(topics=[name], **options)
+        return super().derive_topic(name, **options)
+
+
+def stream_class(base: type[faust.Stream[Any]]) -> type[faust.Stream[Any]]:
+    """Return the application's stream class with our iteration mixed in, once."""
+    if issubclass(base, SourceIteration):
+        return base
+    if base is faust.Stream:
+        return SourceIteration
+    return type(f"Source{base.__name__}", (SourceIteration, base), {})
+
+
+async def _wait_until(subscription: Subscription, deadline: float) -> bool:
+    try:
+        await asyncio.wait_for(subscription.wait(), deadline - time.monotonic())
+    except asyncio.TimeoutError:
+        return False
+    return True
+
+
+def _value(_event: EventT[Any], value: Any) -> Any:
+    return value
+
+
+def _event(event: EventT[Any], _value: Any) -> EventT[Any]:
+    return event

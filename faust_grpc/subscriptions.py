@@ -1,0 +1,103 @@
+"""A subscription: the events that one agent (or stream) has yet to finish.
+
+Faust's own queues are emptied at every rebalance, and a full one stalls every other agent. These
+are plain deques that only their agent empties; back-pressure is the bound on un-acked messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any
+
+from faust.types import EventT
+
+__all__ = ["Lease", "Subscription"]
+
+
+class Lease:
+    """How long this worker may act for its partitions without a heartbeat.
+
+    A process that was stopped (SIGSTOP, a long pause of its machine) wakes up believing that it
+    still owns what another worker took over meanwhile. So nothing is taken, and nothing saved,
+    when the last good heartbeat is too old.
+
+    Attributes:
+        until: monotonic time at which it ends.
+    """
+
+    __slots__ = ("_waiters", "until")
+
+    def __init__(self) -> None:
+        self.until = float("inf")
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def is_held(self) -> bool:
+        """The last heartbeat is recent enough."""
+        return time.monotonic() < self.until
+
+    def renew(self, seconds: float) -> None:
+        """A heartbeat was answered: hold for so many seconds from now."""
+        self.until = time.monotonic() + seconds
+        _wake(self._waiters)
+
+    async def renewed(self) -> None:
+        """Wait for the next renewal."""
+        await _wait(self._waiters)
+
+
+class Subscription:
+    """Events for one agent, in order, until it takes them.
+
+    Attributes:
+        events: not yet taken, oldest first.
+        errors: exceptions thrown into the stream by Faust (``StopAsyncIteration`` ends it).
+        lease: nothing is taken while it is lost.
+        ended_at: monotonic time at which the last iteration ended; ``None`` while one runs or
+            none has begun.
+        is_wanted: events are put here; not any more for an agent that returned.
+    """
+
+    __slots__ = ("_waiters", "ended_at", "errors", "events", "is_wanted", "lease")
+
+    def __init__(self, lease: Lease) -> None:
+        self.events: deque[EventT[Any]] = deque()
+        self.errors: deque[BaseException] = deque()
+        self.lease = lease
+        self.ended_at: float | None = None
+        self.is_wanted = True
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def wake(self) -> None:
+        """Something was added: whoever waits looks again."""
+        if self._waiters:
+            _wake(self._waiters)
+
+    async def wait(self) -> None:
+        """Wait until something was added."""
+        await _wait(self._waiters)
+
+    def throw(self, exc: BaseException) -> None:
+        """Raise an exception in the stream that iterates."""
+        self.errors.append(exc)
+        self.wake()
+
+    def close(self) -> None:
+        """Nobody will take the rest: finish it, so that the checkpoint does not wait for it."""
+        while self.events:
+            self.events.popleft().ack()
+
+
+async def _wait(waiters: list[asyncio.Future[None]]) -> None:
+    waiter = asyncio.get_running_loop().create_future()
+    waiters.append(waiter)
+    await waiter
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()

@@ -1,0 +1,39 @@
+"""Which splits are ours."""
+
+from __future__ import annotations
+
+from faust_grpc.assignment import Membership, co_owned, wanted_splits
+from faust_grpc.types import Split
+
+
+def test_a_partition_is_ours_only_with_all_its_tables() -> None:
+    actives = [("cp", 0), ("cp", 1), ("stock", 0), ("stock", 1), ("new", 1), ("topic", 3)]
+    owned = co_owned(actives, ["cp"], ["cp", "stock", "new"])
+    assert owned.partitions == {1}
+    assert owned.waiting == {0}
+
+
+def test_nothing_is_ours_without_a_checkpoint() -> None:
+    assert co_owned([("stock", 0)], ["cp"], ["cp", "stock"]).partitions == frozenset()
+    assert co_owned([("stock", 0)], [], ["stock"]).partitions == frozenset()
+
+
+def test_membership_is_continuous_only_without_a_missed_generation() -> None:
+    membership = Membership()
+    assert not membership.joined(4)
+    assert membership.joined(5)
+    assert not membership.joined(7)
+    membership.lost()
+    assert not membership.joined(8)
+
+
+def test_splits_go_to_partitions_in_turn() -> None:
+    splits = [Split(name) for name in "abcdefghij"]
+    parts = [wanted_splits(splits, 4, frozenset({p})) for p in range(4)]
+    assert [list(part) for part in parts] == [
+        ["a", "e", "i"],
+        ["b", "f", "j"],
+        ["c", "g"],
+        ["d", "h"],
+    ]
+    assert {p for part in parts for p in part.values()} == {0, 1, 2, 3}
