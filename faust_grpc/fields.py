@@ -30,6 +30,7 @@ __all__ = [
     "element_kind",
     "getter",
     "has_presence",
+    "in_oneof",
     "is_map",
     "kind_of",
     "message_at",
@@ -80,6 +81,17 @@ def is_map(field: FieldDescriptor) -> bool:
     """Return whether a field is a map (on the wire, a repeated entry message)."""
     message_type = field.message_type
     return message_type is not None and bool(message_type.GetOptions().map_entry)
+
+
+def in_oneof(field: FieldDescriptor) -> bool:
+    """Return whether a field is a member of a oneof that somebody wrote.
+
+    ``optional`` in proto3 is a oneof of one, which protoc names after the field.
+    """
+    oneof = field.containing_oneof
+    return oneof is not None and not (
+        len(oneof.fields) == 1 and oneof.name.endswith(f"_{field.name}")
+    )
 
 
 def has_presence(field: FieldDescriptor) -> bool:

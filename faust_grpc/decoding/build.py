@@ -6,10 +6,10 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 
 from ..exceptions import ConfigurationError, ConversionError, DataError, FieldError
-from ..fields import getter, has_presence, kind_of, message_at
+from ..fields import getter, in_oneof, kind_of, message_at
 from ..types import Record
 from .base import Converter, Decoder, called, same
 from .times import TimestampOption, timestamp_from
@@ -108,23 +108,21 @@ def _key(key: KeyOption, top: Descriptor, element: Descriptor) -> tuple[Converte
 def _skip(skip: SkipOption, top: Descriptor) -> Converter:
     if not isinstance(skip, str):
         return called("skip", skip)
+    path = skip.removeprefix("/")
     try:
-        get, kind = getter(top, skip.removeprefix("/")), kind_of(top, skip.removeprefix("/"))
+        get, kind = getter(top, path), kind_of(top, path)
     except FieldError as exc:
         raise FieldError(f"skip={skip!r}: {exc}") from exc
-    if kind == "message" or _in_oneof(top, skip):
+    if kind == "message" or _is_member(top, path):
         return lambda message: get(message) is not None
     return get
 
 
-def _in_oneof(top: Descriptor, path: str) -> bool:
-    parent, _, name = path.removeprefix("/").rpartition(".")
+def _is_member(top: Descriptor, path: str) -> bool:
+    parent, _, name = path.rpartition(".")
     owner = message_at(top, parent) if parent else top
-    field: FieldDescriptor | None = owner.fields_by_name.get(name) if owner is not None else None
-    if field is None or field.containing_oneof is None or not has_presence(field):
-        return False
-    # ``optional`` is a oneof of one in the descriptor; its members say yes or no by their value.
-    return len(field.containing_oneof.fields) > 1
+    field = owner.fields_by_name.get(name) if owner is not None else None
+    return field is not None and in_oneof(field)
 
 
 def _single(key: Converter, value: Converter, timestamp: Converter) -> Records:

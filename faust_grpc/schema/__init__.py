@@ -9,14 +9,18 @@ from typing import TypeAlias
 from ..exceptions import SchemaError
 from .base import Method, Schema
 from .descriptor_set import DescriptorSet
+from .reflection import ReflectionSchema
 from .stubs import Stubs
+from .text import proto_text
 
 __all__ = [
     "DescriptorSet",
     "Method",
+    "ReflectionSchema",
     "Schema",
     "SchemaOption",
     "Stubs",
+    "proto_text",
     "schema_from",
 ]
 
@@ -36,6 +40,8 @@ def schema_from(option: SchemaOption) -> Schema:
     """
     if isinstance(option, Schema):
         return option
+    if option is None:
+        return ReflectionSchema()
     if isinstance(option, (ModuleType, type)):
         return Stubs(option)
     if isinstance(option, (str, Path, bytes)):
