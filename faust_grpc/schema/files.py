@@ -67,10 +67,11 @@ class PoolSchema(Schema):
 
     def __init__(self, files: Iterable[FileDescriptorProto], *, origin: str, remedy: str) -> None:
         self._origin = origin
-        pool = DescriptorPool()
+        #: Where the types are: no other source sees them.
+        self.pool = DescriptorPool()
         self._services: dict[str, ServiceDescriptor] = {}
         for file in _in_order(_by_name(files, origin), origin, remedy):
-            for service in _link(pool, file, origin).services_by_name.values():
+            for service in _link(self.pool, file, origin).services_by_name.values():
                 self._services[service.full_name] = service
 
     def services(self) -> list[str]:
