@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from ..exceptions import HostError
 
@@ -21,6 +22,8 @@ __all__ = ["ChildProcess", "NotReady", "free_port", "wait_until"]
 _SUPERVISE = Path(__file__).with_name("_supervise.py")
 #: Time between two looks at a condition.
 _POLL_SECONDS = 0.02
+
+ProcessT = TypeVar("ProcessT", bound="ChildProcess")
 
 _given: set[int] = set()
 _given_lock = threading.Lock()
@@ -95,8 +98,12 @@ class ChildProcess:
         state = f"pid {self._pid}" if self.alive else "not running"
         return f"<{type(self).__name__} {self.name} ({state})>"
 
-    def __enter__(self) -> ChildProcess:
-        self.start()
+    def __enter__(self: ProcessT) -> ProcessT:
+        try:
+            self.start()
+        except BaseException:
+            self.close()  # started, but not ready
+            raise
         return self
 
     def __exit__(

@@ -50,10 +50,7 @@ func (s *OrderService) StreamOrders(
 		Reader: request.Reader, Region: request.Region,
 		AfterSequence: request.AfterSequence, LastSequence: request.AfterSequence,
 	})
-	defer func() {
-		s.record(request.Region, entry.LastSequence)
-		s.Log.Close(entry)
-	}()
+	defer func() { s.Log.Close(entry) }()
 	return s.send(request, stream, &entry)
 }
 
@@ -78,9 +75,7 @@ func (s *OrderService) send(
 		}
 		entry.Sent++
 		entry.LastSequence = sequence
-		if entry.Sent%1024 == 0 || pace.interval > 0 {
-			s.record(request.Region, sequence)
-		}
+		s.record(request.Region, sequence)
 	}
 	return s.wait(stream.Context(), forever)
 }
@@ -98,8 +93,7 @@ func (s *OrderService) record(region string, sequence uint64) {
 	s.progress[region] = max(s.progress[region], sequence)
 }
 
-// GetProgress tells how far each region's stream has come, over all calls of this process. While
-// a stream runs without a rate it may lag behind by 1024 orders.
+// GetProgress tells how far each region's stream has come, over all calls of this process.
 func (s *OrderService) GetProgress(
 	context.Context, *shopv1.GetProgressRequest,
 ) (*shopv1.Progress, error) {
