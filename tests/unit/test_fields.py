@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.messages import message_class
 
 from faust_grpc.exceptions import FieldError
 from faust_grpc.fields import (
@@ -16,7 +17,6 @@ from faust_grpc.fields import (
     message_at,
     setter,
 )
-from support.messages import message_class
 
 Batch = message_class("feed", "cases.feed.v1.Batch")
 Frame = message_class("feed", "cases.feed.v1.Frame")

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from support.messages import message_class
 
 from faust_grpc.exceptions import FieldError
 from faust_grpc.requests import build_request
-from support.messages import message_class
 
 P = message_class("presence", "cases.presence.P")
 M = message_class("maps", "cases.maps.M")
