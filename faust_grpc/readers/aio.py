@@ -104,8 +104,9 @@ class AioReader(Reader):
             await self._fill(call)
         except grpc.RpcError:
             pass  # the call knows its status
-        except asyncio.CancelledError:
-            if not self._cancelled:  # the task was cancelled, not the call
+        except BaseException:
+            # After our own cancel() gRPC raises CancelledError. Else the task was cancelled.
+            if not self._cancelled:
                 call.cancel()
                 raise
         finally:

@@ -30,6 +30,8 @@ PACE_SECONDS = 0.001
 #: The sync stack does not tell when headers arrive: look, at intervals that double up to a limit.
 HEADERS_FIRST_SECONDS = 0.005
 HEADERS_LAST_SECONDS = 1.0
+#: A thread that waits for room looks this often whether anybody can still make room.
+LOOP_CHECK_SECONDS = 1.0
 
 
 class ThreadedReader(Reader):
@@ -108,12 +110,16 @@ class ThreadedReader(Reader):
     # In the thread.
 
     def _read(self) -> None:
+        call = self._call
         status = Status(grpc.StatusCode.OK)
         try:
-            self._fill(self._call)
+            self._fill(call)
         except grpc.RpcError:
-            status = Status(self._call.code(), self._call.details() or "")
-            _finish_events(self._call)
+            status = Status(call.code(), call.details() or "")
+            _finish_events(call)
+        except Exception as error:  # whatever it is, the split must not wait for ever
+            call.cancel()
+            status = Status(grpc.StatusCode.UNKNOWN, f"the reader failed: {error!r}")
         self._post(self._finish, status)
 
     def _fill(self, responses: Iterator[bytes]) -> None:
@@ -130,7 +136,10 @@ class ThreadedReader(Reader):
                 # The loop may have made room between the two lines, and would not do so again.
                 if self._cancelled or not buffer.is_full:
                     room.set()
-                room.wait()
+                while not room.wait(LOOP_CHECK_SECONDS):
+                    if self._loop.is_closed():
+                        self._call.cancel()
+                        return
 
     def _post(self, callback: Callable[..., None], *args: object) -> None:
         try:

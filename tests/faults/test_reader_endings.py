@@ -279,6 +279,26 @@ async def test_stalled_consumer_holds_the_server(wire: Wire, buffer: Buffer, bou
         assert reader.status.code is grpc.StatusCode.OK
 
 
+@pytest.mark.parametrize("wire", ["threaded"], indirect=True)
+async def test_a_burst_wakes_rarely(wire: Wire) -> None:
+    """While messages pour in, a reader in a thread wakes the loop for batches of them."""
+    total = 2000
+
+    async def script(stream: Stream) -> None:
+        await stream.headers()
+        await stream.data(b"\0\0\0\0\x04tick" * total)
+        await stream.trailers()
+
+    taken: list[int] = []
+    async with H2Server(script) as server:
+        reader = wire.open(server.target)
+        while reader.status is None:
+            await wire.until(lambda: reader.buffered or reader.status)
+            taken.append(len(reader.take(total)))
+    assert sum(taken) == total
+    assert len(taken) < total / 4
+
+
 async def test_metadata_and_authority(wire: Wire) -> None:
     async def script(stream: Stream) -> None:
         await stream.refuse(5)
