@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections import deque
 
-from .types import CursorValue
+from .types import CursorValue, Record
 
 __all__ = ["Delivery", "LowWaterMark"]
 
 
 class Delivery:
-    """One message on its way through the agents.
+    """One message on its way through the agents: give its events to every subscription.
 
     Attributes:
         position: its number in the split's life in this process, from 1.
         cursor: the resume position that is safe once it and all before it are acked; ``None``
             when the message carries none.
-        parts: events of this message that some subscription has not finished.
+        records: its events.
+        parts: how many of them some subscription has not finished.
         acked: every subscription has finished all of its events.
     """
 
-    __slots__ = ("acked", "cursor", "parts", "position")
+    __slots__ = ("acked", "cursor", "parts", "position", "records")
 
-    def __init__(self, position: int, cursor: CursorValue | None, parts: int = 1) -> None:
+    def __init__(
+        self, position: int, cursor: CursorValue | None, records: tuple[Record, ...] = ()
+    ) -> None:
         self.position = position
         self.cursor = cursor
-        self.parts = parts
+        self.records = records
+        self.parts = len(records)
         self.acked = False
 
     def __repr__(self) -> str:

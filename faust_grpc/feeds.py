@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from faust.types.tuples import TP
 
+from .acks import Delivery
 from .backoff import Delays
 from .channels import SourceChannel
 from .connection import Connection
@@ -18,7 +19,7 @@ from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .exceptions import ReflectionFailed
 from .messages import SourceMessage
-from .protocol import Dead, Deliver
+from .protocol import Dead
 from .schema import ReflectionSchema
 from .splits import RunningSplit
 from .targets import parse_target
@@ -146,6 +147,7 @@ class Feed:
         )
         self.splits[split.name] = running
         self._event_class = self.channel.app.conf.Event
+        running.tag = TP(declaration.name, assigned.partition)
         logger.info(
             "%s/%s: reading %s from %s, partition %d, %s",
             declaration.name,
@@ -194,7 +196,7 @@ class Feed:
         for split in self:
             split.release()
 
-    def deliver(self, split: RunningSplit, action: Deliver) -> None:
+    def deliver(self, split: RunningSplit, delivery: Delivery) -> None:
         """Put the events of one message into every subscription."""
         subscriptions = self.channel.subscriptions
         if not subscriptions:
@@ -203,13 +205,11 @@ class Feed:
             self.waiting_for = "an agent that reads it"
             return
         app = self.channel.app
-        delivery = action.delivery
         event_class, count = self._event_class, len(subscriptions)
-        tp = TP(self.declaration.name, split.partition)
         now, received = time.time(), time.monotonic()
-        for key, value, timestamp in action.records:
+        for key, value, timestamp in delivery.records:
             message = SourceMessage(
-                split, tp, delivery, key, value, timestamp or now, received, count
+                split, split.tag, delivery, key, value, timestamp or now, received, count
             )
             event = event_class(app, key, value, None, message)
             for subscription in subscriptions:

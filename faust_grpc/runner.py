@@ -109,7 +109,9 @@ class Runner(Sensor):
     async def on_first_start(self) -> None:
         """Add the checkpoint tables and take over the changelogs, before Faust starts tables."""
         app = self.app
-        for feed in self._clustered:
+        for feed in self.feeds.values():
+            # Also for scope="worker", whose cursors are not saved: Faust's consumer cannot start
+            # without any topic.
             self._checkpoints[feed.declaration.name] = app.tables.add(  # type: ignore[assignment]
                 seams.CheckpointTable(
                     app,

@@ -19,6 +19,7 @@ from faust.tables.base import Collection
 from faust.tables.table import Table
 from faust.types import AppT
 from mode.supervisors import OneForOneSupervisor
+from mode.utils.imports import symbol_by_name
 
 from .changelog import Changelog, Write
 from .exceptions import HostError, MixedTable
@@ -39,11 +40,13 @@ __all__ = [
 def install_stream(app: AppT) -> None:
     """Make the app's streams iterate sources with our loop.
 
-    Touches the ``Stream`` setting (public), again after every configuration, because a late
-    ``config_from_object`` makes a new settings object. faust-streaming 0.15.
+    Touches the storage of the ``Stream`` setting, because reading and then setting the setting
+    itself warns; again after every configuration, because a late ``config_from_object`` makes a
+    new settings object. faust-streaming 0.15.
     """
-    conf: Any = app.conf  # its settings are typed as what they are declared from, not as read
-    conf.Stream = stream_class(conf.Stream)
+    setting: Any = type(app.conf).Stream
+    chosen = symbol_by_name(getattr(app.conf, setting.storage_name))
+    setattr(app.conf, setting.storage_name, stream_class(chosen))
 
 
 class CheckpointTable(Table):  # type: ignore[type-arg]

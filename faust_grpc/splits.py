@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import Any
 from typing import Protocol as Interface
 
 from grpc import StatusCode
@@ -15,7 +16,7 @@ from .config import Buffer, ReaderKind
 from .connection import Connection
 from .credentials import MetadataProvider, ask
 from .explain import explain
-from .protocol import Action, Call, Dead, DeclaredProtocol, Deliver, Send, Stop, Wait
+from .protocol import Action, Call, Dead, DeclaredProtocol, Send, Stop, Wait
 from .readers import choose, open_reader
 from .readers.base import Reader
 from .types import Split, Status
@@ -46,7 +47,7 @@ class SplitState(str, Enum):
 class Sink(Interface):
     """Where a split's messages go."""
 
-    def deliver(self, split: RunningSplit, action: Deliver) -> None:
+    def deliver(self, split: RunningSplit, delivery: Delivery) -> None:
         """Take the events of one message; ``split.acked(delivery)`` once per record."""
 
     def dead(self, split: RunningSplit, action: Dead) -> None:
@@ -92,6 +93,8 @@ class RunningSplit:
         self.name = split.name
         self.partition = partition
         self.protocol = protocol
+        #: For the sink: what it wants to find with every delivery.
+        self.tag: Any = None
         self.state = SplitState.IDLE
         #: Why it is in this state, for people.
         self.reason = ""
@@ -194,11 +197,20 @@ class RunningSplit:
         if room > 0 and reader.buffered:
             if self.state is not SplitState.RECEIVING:
                 self._become(SplitState.RECEIVING, "")
-            message = self.protocol.message
-            for raw in reader.take(room if room < _SLICE else _SLICE):
-                self._perform(message(raw))
+            self._idle.clear()
+            message, deliver = self.protocol.message, self._sink.deliver
+            for raw in reader.take(min(room, _SLICE)):
+                for action in message(raw):
+                    if type(action) is Delivery:
+                        deliver(self, action)
+                    else:
+                        self._perform_one(action)
                 if self._reader is not reader:
-                    return
+                    break  # the call was dropped: what it still brought is read again
+            if not self._mark:
+                self._idle.set()
+            if self._reader is not reader:
+                return
         if reader.buffered:
             if self._room() > 0:
                 self._schedule_pump()
@@ -219,16 +231,13 @@ class RunningSplit:
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
-            if type(action) is Deliver:
-                self._idle.clear()
-                self._sink.deliver(self, action)
-            else:
-                self._perform_rare(action)
+            self._perform_one(action)
 
-    def _perform_rare(self, action: Action) -> None:
+    def _perform_one(self, action: Action) -> None:
         match action:
+            case Delivery():
+                self._sink.deliver(self, action)
             case Dead():
-                self._idle.clear()
                 self._sink.dead(self, action)
             case Call():
                 self._become(SplitState.CONNECTING, "")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Any, TypeAlias
 
 import faust
 from faust.exceptions import Skip
+from faust.sensors.base import Sensor
 from faust.streams import _current_event
 from faust.types import EventT
 from mode import want_seconds
@@ -27,12 +28,8 @@ __all__ = ["SourceIteration", "stream_class"]
 _HOLD_SECONDS = 0.002
 
 
-class _Taken(NamedTuple):
-    """An event that was handed to the agent and is not finished."""
-
-    event: EventT[Any]
-    ack: bool
-    state: Any
+#: An event that was handed to the agent and is not finished: (event, whether to ack, sensor state).
+_Taken: TypeAlias = "tuple[EventT[Any], bool, Any]"
 
 
 class SourceIteration(faust.Stream[Any]):
@@ -40,7 +37,7 @@ class SourceIteration(faust.Stream[Any]):
 
     #: What the agent holds. Kept on the stream: a crashed agent's generator can live on in a
     #: traceback, and the restarted agent gets the same stream.
-    _taken: list[_Taken] | None = None
+    _taken: Sequence[_Taken] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
         if not isinstance(self.channel, SourceChannel):
@@ -51,52 +48,61 @@ class SourceIteration(faust.Stream[Any]):
 
     async def _iterate(self, channel: SourceChannel) -> AsyncGenerator[Any, None]:
         started, subscription = await self._begin(channel)
-        events, errors, lease = subscription.events, subscription.errors, subscription.lease
+        events, lease = subscription.events, subscription.lease
         processors, skipped = self._processors, self._skipped_value
-        on_in, clock, reference = self._on_stream_event_in, time.monotonic, weakref.ref
-        set_current = _current_event.set
-        loop_turn = clock() + _HOLD_SECONDS
+        on_in, on_out = self._sensor_hooks()
+        clock = time.monotonic
+        set_current, reference = _current_event.set, weakref.ref
         try:
-            while not self.should_stop:
-                if errors:
-                    raise errors.popleft()
-                if not events:
-                    await subscription.wait()
-                    loop_turn = clock() + _HOLD_SECONDS
-                    continue
-                now = clock()
-                if now > loop_turn:
-                    await asyncio.sleep(0)
-                    loop_turn = clock() + _HOLD_SECONDS
-                    continue
-                if now > lease.until:
-                    await lease.renewed()
-                    continue
-                event = events.popleft()
-                message = event.message
-                if not message.split.is_live:  # type: ignore[attr-defined]
-                    continue  # another worker has it, or will have it again
-                state = on_in(message.tp, message.offset, self, event)
-                set_current(reference(event))
-                self.current_event = event
-                taken = self._taken = [_Taken(event, self.enable_acks, state)]
-                value = event.value
-                try:
-                    if processors or self.join_strategy is not None:
-                        value = await self._process(value)
-                    if value is not skipped:
-                        self.events_total += 1
-                        yield value
-                    else:
-                        taken[0] = taken[0]._replace(ack=True)
-                finally:
-                    self.current_event = None
-                    if self._taken is taken:
-                        self._finish()
+            while await self._turn(subscription):
+                turn_ends = clock() + _HOLD_SECONDS
+                while events and not subscription.errors:
+                    now = clock()
+                    if now > turn_ends or now > lease.until:
+                        break
+                    event = events.popleft()
+                    message = event.message
+                    if not message.split.is_live:  # type: ignore[attr-defined]
+                        continue  # another worker has it, or will have it again
+                    state = on_in(message.tp, message.offset, self, event)
+                    set_current(reference(event))
+                    self.current_event = event
+                    ack, value = self.enable_acks, event.value
+                    taken = self._taken = ((event, ack, state),)
+                    try:
+                        if processors or self.join_strategy is not None:
+                            value = await self._process(value)
+                        if value is skipped:
+                            ack = True
+                        else:
+                            self.events_total += 1
+                            yield value
+                    finally:
+                        self.current_event = None
+                        if self._taken is taken:
+                            self._taken = None
+                            if ack:
+                                _ack(message)
+                                on_out(message.tp, message.offset, self, event, state)
         except StopAsyncIteration:
             return  # Faust throws it into the channel to end a stream
         finally:
             await self._end(channel, started)
+
+    async def _turn(self, subscription: Subscription) -> bool:
+        """Give the loop its turn and wait for something to take; return whether to go on."""
+        if subscription.events:
+            await asyncio.sleep(0)
+        while not self.should_stop:
+            if subscription.errors:
+                raise subscription.errors.popleft()
+            if not subscription.lease.is_held:
+                await subscription.lease.renewed()
+            elif subscription.events:
+                return True
+            else:
+                await subscription.wait()
+        return False
 
     async def _batches(
         self, size: int, within: Any, pick: Callable[[EventT[Any], Any], Any], ack: bool = True
@@ -117,7 +123,7 @@ class SourceIteration(faust.Stream[Any]):
                     values = await self._collect(subscription, size, seconds, pick, batch, ack)
                 except BaseException:
                     # The agent never saw these: the next iteration gives them again.
-                    subscription.events.extendleft(taken.event for taken in reversed(batch))
+                    subscription.events.extendleft(event for event, _, _ in reversed(batch))
                     raise
                 self._taken = batch
                 try:
@@ -166,14 +172,14 @@ class SourceIteration(faust.Stream[Any]):
 
     async def _take_one(self, event: EventT[Any], batch: list[_Taken], ack: bool) -> Any:
         message = event.message
-        state = self._on_stream_event_in(message.tp, message.offset, self, event)
+        on_in, _ = self._sensor_hooks()
+        state = on_in(message.tp, message.offset, self, event)
         _current_event.set(weakref.ref(event))
         self.current_event = event
-        taken = _Taken(event, ack and self.enable_acks, state)
-        batch.append(taken)
+        batch.append((event, ack and self.enable_acks, state))
         value = await self._process(event.value)
         if value is self._skipped_value:
-            batch[-1] = taken._replace(ack=True)
+            batch[-1] = (event, True, state)
         else:
             self.events_total += 1
         return value
@@ -200,22 +206,31 @@ class SourceIteration(faust.Stream[Any]):
     def _finish(self) -> None:
         """Ack what the agent was given last."""
         taken, self._taken = self._taken, None
+        _, on_out = self._sensor_hooks()
         for event, ack, state in taken or ():
-            if not ack:
-                continue
-            message = event.message
-            if message.refcount > 1:
-                message.refcount -= 1
-            elif not message.acked:
-                message.refcount = 0
-                message.acked = True
-            self._on_stream_event_out(message.tp, message.offset, self, event, state)
+            if ack:
+                message = event.message
+                _ack(message)
+                on_out(message.tp, message.offset, self, event, state)
 
     async def _end(self, channel: SourceChannel, started: bool) -> None:
         self._channel_stop_iteration(channel)
         if started:
             await self.stop()
             self.service_reset()
+
+    def _sensor_hooks(self) -> tuple[Callable[..., Any], Callable[..., None]]:
+        """Return what to call when an event goes in and out.
+
+        Faust's delegate calls every sensor for every event and keeps a dict of their states. With
+        one sensor that listens (its monitor), or none, that is skipped.
+        """
+        listening = [sensor for sensor in self.app.sensors if _listens(type(sensor))]
+        if not listening:
+            return _nothing, _nothing
+        if len(listening) == 1:
+            return listening[0].on_stream_event_in, listening[0].on_stream_event_out
+        return self._on_stream_event_in, self._on_stream_event_out
 
     def _reads_source(self) -> bool:
         return isinstance(self.channel, SourceChannel)
@@ -280,6 +295,26 @@ def stream_class(base: type[faust.Stream[Any]]) -> type[faust.Stream[Any]]:
     if base is faust.Stream:
         return SourceIteration
     return type(f"Source{base.__name__}", (SourceIteration, base), {})
+
+
+def _listens(sensor: type[Any]) -> bool:
+    return (
+        sensor.on_stream_event_in is not Sensor.on_stream_event_in
+        or sensor.on_stream_event_out is not Sensor.on_stream_event_out
+    )
+
+
+def _nothing(*_: Any) -> None:
+    """For applications without a sensor that listens."""
+
+
+def _ack(message: Any) -> None:
+    """As ``Message.ack``, without its lock: everything here is on the event loop."""
+    if message.refcount > 1:
+        message.refcount -= 1
+    elif not message.acked:
+        message.refcount = 0
+        message.acked = True
 
 
 async def _wait_until(subscription: Subscription, deadline: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Action, Call, Checkpoint, Dead, Deliver, Protocol, Send, Stop, Wait
+from .base import Action, Call, Checkpoint, Dead, Protocol, Send, Stop, Wait
 from .declared import Counts, DeclaredProtocol, ErrorField
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "Counts",
     "Dead",
     "DeclaredProtocol",
-    "Deliver",
     "ErrorField",
     "Protocol",
     "Send",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..acks import Delivery
-from ..types import CursorValue, Metadata, Record, Status
+from ..types import CursorValue, Metadata, Status
 
-__all__ = ["Action", "Call", "Checkpoint", "Dead", "Deliver", "Protocol", "Send", "Stop", "Wait"]
+__all__ = ["Action", "Call", "Checkpoint", "Dead", "Protocol", "Send", "Stop", "Wait"]
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,6 @@ class Send:
     """Send one more request on the open call (bidirectional methods only)."""
 
     request: bytes
-
-
-class Deliver:
-    """Give the events of one message to every subscription; ack the delivery when all are done."""
-
-    __slots__ = ("delivery", "records")
-
-    def __init__(self, delivery: Delivery, records: tuple[Record, ...]) -> None:
-        self.delivery = delivery
-        self.records = records
 
 
 @dataclass(frozen=True)
@@ -95,7 +85,8 @@ class Stop:
     lost_cursor: bool = False
 
 
-Action: TypeAlias = "Call | Send | Deliver | Dead | Wait | Stop"
+#: A delivery is an action itself: this is the hot path.
+Action: TypeAlias = "Call | Send | Delivery | Dead | Wait | Stop"
 
 
 class Protocol(ABC):

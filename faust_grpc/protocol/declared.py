@@ -17,7 +17,7 @@ from ..exceptions import CallFailed, CursorLost, DataError
 from ..schema import Method
 from ..status import Rule, Verdict, judge
 from ..types import CursorValue, Status
-from .base import Action, Call, Checkpoint, Dead, Deliver, Protocol, Stop, Wait
+from .base import Action, Call, Checkpoint, Dead, Protocol, Stop, Wait
 
 __all__ = ["Counts", "DeclaredProtocol", "ErrorField"]
 
@@ -119,15 +119,26 @@ class DeclaredProtocol(Protocol):
             message = self._parse(raw)
             if self._error is not None and (fault := self._error(message)):
                 return self._in_band(fault)
-            cursor = self._read(message)
-            if cursor:
+            cursor = self._read(message) or None
+            if cursor is not None:
                 if self._catching_up and self._is_repeat(cursor):
                     return ()
-                cursor = self._moved(cursor)
+                if self.last is None or type(cursor) is not int or cursor >= self.last:  # type: ignore[operator]
+                    self.last = cursor
+                else:  # it went back within a call: deliver, but do not save it
+                    self.counts.cursor_regressions += 1
+                    cursor = None
             records = self._records(message)
         except DataError as exc:
             return (self._dead(raw, cursor, str(exc)),)
-        return self._deliver(cursor or None, records)
+        self._position += 1
+        delivery = Delivery(self._position, cursor, records)
+        self.mark.add(delivery)
+        if records:
+            return (delivery,)
+        # Nothing to process, but the cursor moves, behind everything that came before.
+        self.mark.ack(delivery)
+        return ()
 
     def acked(self, delivery: Delivery) -> None:
         """Move the low-water mark when somebody looks."""
@@ -185,25 +196,6 @@ class DeclaredProtocol(Protocol):
             return True
         self._catching_up = False
         return False
-
-    def _moved(self, cursor: CursorValue) -> CursorValue | None:
-        """Return the position to save with this message; one that goes back is not saved."""
-        last = self.last
-        if isinstance(cursor, int) and isinstance(last, int) and cursor < last:
-            self.counts.cursor_regressions += 1
-            return None
-        self.last = cursor
-        return cursor
-
-    def _deliver(self, cursor: CursorValue | None, records: tuple[Any, ...]) -> Iterable[Action]:
-        self._position += 1
-        delivery = Delivery(self._position, cursor, len(records))
-        self.mark.add(delivery)
-        if not records:
-            # Nothing to process, but the cursor moves, behind everything that came before.
-            self.mark.ack(delivery)
-            return ()
-        return (Deliver(delivery, records),)
 
     def _dead(self, raw: bytes, cursor: CursorValue | None, reason: str) -> Dead:
         self.counts.dead += 1

@@ -1,0 +1,38 @@
+"""``python -m benchmarks NAME --json FILE``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import orjson
+
+from . import path
+from .report import machine, table
+
+
+@click.group()
+def main() -> None:
+    """Measure parts of faust_grpc against named alternatives in the same run."""
+
+
+@main.command("path")
+@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; medians count.")
+@click.option("--json", "target", default="", help="Write JSON to a file, or - for stdout.")
+def path_command(rounds: int, target: str) -> None:
+    """From the socket to an agent: events per second and CPU per event."""
+    results = path.run(rounds)
+    click.echo(table(results), err=True)
+    _write(target, {"results": results, "machine": machine()})
+
+
+def _write(target: str, report: dict[str, object]) -> None:
+    text = orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
+    if target == "-":
+        click.echo(text)
+    elif target:
+        Path(target).write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
