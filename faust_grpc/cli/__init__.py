@@ -1,0 +1,7 @@
+"""The command line: ``faust-grpc describe``, ``tail`` and ``demo``."""
+
+from __future__ import annotations
+
+from .base import main
+
+__all__ = ["main"]

@@ -1,0 +1,91 @@
+"""The command itself: its options, and how every subcommand ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from .. import __version__
+from ..exceptions import FaustGrpcError
+from .demo import demo
+from .describe import describe
+from .tail import tail
+
+__all__ = ["Commands", "Failure", "commands", "main"]
+
+#: Exit status after Ctrl-C: 128 + SIGINT, as shells have it.
+INTERRUPTED = 130
+
+
+class Failure(click.ClickException):
+    """An error of ours, for people: one line on standard error, exit status 1."""
+
+    exit_code = 1
+
+    def __init__(self, error: FaustGrpcError) -> None:
+        super().__init__(str(error))
+
+    def show(self, file: Any = None) -> None:
+        """Print it."""
+        click.echo(f"faust-grpc: {self.message}", file=file, err=file is None)
+
+
+class Commands(click.Group):
+    """Ends every subcommand the same way, whatever it raised."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except FaustGrpcError as error:
+            raise Failure(error) from error
+        except BrokenPipeError:
+            _close_quietly()
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        else:
+            return result
+
+
+def _close_quietly() -> NoReturn:
+    """End: who read our output has enough of it."""
+    # Python flushes stdout once more at exit; the rest goes nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.version_option(__version__, "--version", prog_name="faust-grpc")
+def commands() -> None:
+    """Look at gRPC streams before they become sources of a Faust application.
+
+    \b
+    Examples:
+      faust-grpc describe localhost:50051
+      faust-grpc describe localhost:50051 shop.v1.OrderService/StreamOrders
+      faust-grpc tail localhost:50051 shop.v1.OrderService/StreamOrders \\
+          --request '{"region": "north"}' --limit 10
+      faust-grpc demo
+
+    Exit status: 0 done, 1 it did not work, 2 wrong usage, 130 Ctrl-C.
+    """
+
+
+commands.add_command(describe)
+commands.add_command(tail)
+commands.add_command(demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        commands(prog_name="faust-grpc")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,74 @@
+"""What commands print: plain text in a pipe, coloured on a terminal."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+import orjson
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.syntax import Syntax
+from rich.text import Text
+
+__all__ = ["JsonLines", "json_line", "print_code", "say"]
+
+
+def say(text: str) -> None:
+    """Print a line for people on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_code(text: str, language: str) -> None:
+    """Print code, highlighted on a terminal.
+
+    Arguments:
+        text: the code.
+        language: as Pygments calls it.
+    """
+    console = Console()
+    if not console.is_terminal:
+        print(text)
+        return
+    highlighted = Syntax("", language, theme="ansi_dark", background_color="default")
+    console.print(highlighted.highlight(text.rstrip("\n")), soft_wrap=True)
+
+
+def json_line(value: Any) -> bytes:
+    """Return a decoded message as one line of JSON: bytes as base64, times as ISO 8601."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, timedelta):
+        # As protobuf's own JSON has a Duration.
+        return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+    raise TypeError(type(value).__name__)
+
+
+class JsonLines:
+    """Prints messages, one line each."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._pipe: BinaryIO | None = None if self._console.is_terminal else sys.stdout.buffer
+        self._highlight = JSONHighlighter()
+
+    def write(self, value: Any) -> None:
+        """Print a message; in a pipe it is there after :meth:`flush`."""
+        line = json_line(value)
+        if self._pipe is not None:
+            self._pipe.write(line + b"\n")
+            return
+        text = Text(line.decode())
+        self._highlight.highlight(text)
+        self._console.print(text, soft_wrap=True)
+
+    def flush(self) -> None:
+        """Let a pipe have what was printed."""
+        if self._pipe is not None:
+            self._pipe.flush()
