@@ -112,13 +112,9 @@ def _from_enum(wanted: Any, field: FieldDescriptor, enum_type: EnumDescriptor) -
         if _is_known(wanted):
             raise Misfit(wanted, f"the enum {enum_type.full_name}")
         return EnumNames(enum_type).__getitem__
-    by_value = {member.value: member for member in wanted}
-    members = {
-        value.number: wanted.__members__.get(value.name, by_value.get(value.number))
-        for value in enum_type.values
-    }
-    if not any(members.values()):
-        raise Misfit(wanted, f"the enum {enum_type.full_name}, of which it has no name or number")
+    members = _members(wanted, enum_type)
+    if not members:
+        raise Misfit(wanted, f"the enum {enum_type.full_name}, none of whose values it has")
 
     def convert(number: int) -> Any:
         member = members.get(number)
@@ -127,6 +123,17 @@ def _from_enum(wanted: Any, field: FieldDescriptor, enum_type: EnumDescriptor) -
         return member
 
     return convert
+
+
+def _members(wanted: type[enum.Enum], enum_type: EnumDescriptor) -> dict[int, enum.Enum]:
+    """Match by name, else by number; a member of the class may stand for several aliases."""
+    by_value = {member.value: member for member in wanted}
+    members: dict[int, enum.Enum] = {}
+    for value in enum_type.values:
+        member = wanted.__members__.get(value.name, by_value.get(value.number))
+        if member is not None:
+            members.setdefault(value.number, member)
+    return members
 
 
 _EXACT: dict[str, type] = {"bool": bool, "bytes": bytes, "float": float, "int": int, "str": str}

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from ..exceptions import ConfigurationError, ConversionError, nearest
-from ..fields import has_presence, is_map
+from ..fields import element_kind, has_presence, is_map
 from .base import Converter
 from .models import Field, is_model, is_pydantic, model_of
 from .plain import Assembly, PlainConverters, list_of, map_of
@@ -71,8 +71,8 @@ class TypedConverters:
             return self._field(field.annotation, source)
         except Misfit as exc:
             raise ConfigurationError(
-                f"value_type={cls.__name__}: its field {field.name!r} is {_shown(exc.wanted)}, "
-                f"and {source.full_name} is {exc.found}"
+                f"value_type={cls.__name__}: its field {field.name!r} wants {_shown(exc.wanted)} "
+                f"where {source.full_name} has {exc.found}"
             ) from exc
 
     def _field(self, annotation: Any, field: FieldDescriptor) -> Converter:
@@ -82,14 +82,14 @@ class TypedConverters:
         origin, arguments = get_origin(wanted) or wanted, get_args(wanted)
         if is_map(field):
             if not (isinstance(origin, type) and issubclass(dict, origin)):
-                raise Misfit(wanted, "a map")
+                raise Misfit(annotation, "a map")
             assert field.message_type is not None
             value = field.message_type.fields_by_name["value"]
             return map_of(self._element(arguments[1] if len(arguments) == 2 else None, value))
         if field.is_repeated:
             collect = _LISTS.get(origin)
             if collect is None and not (isinstance(origin, type) and issubclass(list, origin)):
-                raise Misfit(wanted, "repeated")
+                raise Misfit(annotation, "many")
             elements = list_of(self._element(arguments[0] if arguments else None, field))
             return elements if collect is None else _collected(elements, collect)
         return self._element(wanted, field)
@@ -99,7 +99,9 @@ class TypedConverters:
         if wanted is None:
             return self._plain.element(field)
         message_type = field.message_type
-        if message_type is not None and (is_model(wanted) or is_pydantic(wanted)):
+        if is_model(wanted) or is_pydantic(wanted):
+            if message_type is None:
+                raise Misfit(wanted, element_kind(field))
             return self.model(wanted, message_type)
         if message_type is not None and (get_origin(wanted) or wanted) in (dict, Mapping):
             return self._plain.element(field)

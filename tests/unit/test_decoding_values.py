@@ -1,0 +1,420 @@
+"""``value_type=``: Records, dataclasses, pydantic models, other message classes, callables."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any, Dict, List, Optional, TypedDict  # noqa: UP035 - as Faust's users write
+from uuid import UUID
+
+import faust
+import pydantic
+import pytest
+from faust.models.fields import StringField
+from google.protobuf.timestamp_pb2 import Timestamp as GeneratedTimestamp
+from support.messages import case_bytes, case_class, message_class, streaming
+
+from faust_grpc.decoding import build_decoder
+from faust_grpc.exceptions import ConfigurationError, ConversionError
+
+Batch = message_class("feed", "cases.feed.v1.Batch")
+Tick = message_class("feed", "cases.feed.v1.Tick")
+P = message_class("presence", "cases.presence.P")
+M = message_class("maps", "cases.maps.M")
+E = message_class("enums", "cases.enums.E")
+N = message_class("numbers", "cases.numbers.N")
+Wkt = message_class("wkt", "cases.wkt.Wkt")
+Names = message_class("names", "cases.names.Names")
+Node = message_class("deep", "cases.deep.Node")
+
+
+class TickRecord(faust.Record):
+    seq: int
+    sym: str
+    at: Optional[datetime]  # noqa: UP045
+    px: float = 0.5
+
+
+class BatchRecord(faust.Record):
+    ticks: List[TickRecord]  # noqa: UP006
+    last: Dict[str, TickRecord]  # noqa: UP006
+    cursor: bytes = faust.models.fields.BytesField(input_name="next")
+
+
+class NodeRecord(faust.Record):
+    n: int
+    next: Optional[NodeRecord] = None  # noqa: UP045
+
+
+@dataclass(frozen=True)
+class TickData:
+    seq: int
+    price: Decimal = field(metadata={"field": "px"})
+    at: datetime | None = None
+    note: list[str] = field(default_factory=list)
+
+
+@dataclass
+class BatchData:
+    ticks: tuple[TickData, ...]
+    last: Mapping[str, TickData]
+
+
+@dataclass
+class NodeData:
+    n: int
+    next: NodeData | None
+    kids: list[NodeData]
+
+
+class TickModel(pydantic.BaseModel):
+    seq: int
+    sym: str
+    at: datetime | None
+
+
+class BatchModel(pydantic.BaseModel):
+    ticks: list[TickModel]
+
+
+class Alias(enum.Enum):
+    ZERO = "zero"
+    STARTED = "started"
+    NEG = "neg"
+
+
+class Shifted(enum.IntEnum):
+    STARTED = 0
+
+
+class Side(enum.Enum):
+    BUY = enum.auto()
+    SELL = enum.auto()
+
+
+class Number(enum.IntEnum):
+    NOTHING = 0
+    BEGUN = 1
+
+
+def convert(value_type: Any, message: Any) -> Any:
+    decoder = build_decoder(streaming(type(message)), value_type=value_type)
+    assert not decoder.value_is_message
+    return decoder.records(message)[0].value
+
+
+def one(annotation: Any, name: str, message: Any) -> Any:
+    """Convert one field through a dataclass made for it."""
+    made = dataclass(
+        type("One", (), {"__annotations__": {name: annotation}, "__module__": __name__})
+    )
+    return getattr(convert(made, message), name)
+
+
+MESSAGE = Batch(
+    ticks=[{"seq": 1, "sym": "A", "px": 2.5, "at": {"seconds": 1}}, {"seq": 2}],
+    next=b"\xff",
+    last={"A": {"seq": 3}},
+)
+AT = datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc)
+
+
+def test_a_record_with_records_in_it() -> None:
+    batch = convert(BatchRecord, MESSAGE)
+    assert batch == BatchRecord(
+        ticks=[
+            TickRecord(seq=1, sym="A", px=2.5, at=AT),
+            TickRecord(seq=2, sym="", px=0.0, at=None),
+        ],
+        cursor=b"\xff",
+        last={"A": TickRecord(seq=3, sym="", px=0.0, at=None)},
+    )
+    assert isinstance(batch.ticks[0], TickRecord)
+    assert batch.last["A"].seq == 3
+    assert "TickRecord" in repr(batch)
+
+
+def test_a_record_is_as_faust_makes_it() -> None:
+    """Records are made around their constructor: nothing may tell."""
+    ours = convert(TickRecord, MESSAGE.ticks[0])
+    fausts = TickRecord(seq=1, sym="A", px=2.5, at=AT)
+    assert ours == fausts
+    assert vars(ours) == vars(fausts)
+    assert hash(ours) == hash(fausts)
+    assert ours.asdict() == fausts.asdict()
+    assert ours.to_representation() == fausts.to_representation()
+    assert ours.derive(seq=5).seq == 5
+    assert TickRecord.loads(ours.dumps(serializer="json"), serializer="json").seq == 1
+    assert ours.validate() == []
+    ours.seq = 9
+    assert ours.seq == 9
+
+
+def test_two_records_share_nothing() -> None:
+    first, second = (convert(BatchRecord, MESSAGE) for _ in range(2))
+    first.ticks.append(1)
+    assert len(second.ticks) == 2
+    assert vars(first)["__evaluated_fields__"] is not vars(second)["__evaluated_fields__"]
+
+
+def test_a_record_with_a_constructor_of_its_own_is_constructed() -> None:
+    class Counted(faust.Record):
+        seq: int
+
+        def __post_init__(self) -> None:
+            self.twice = 2 * self.seq
+
+    class Coerced(faust.Record, coerce=True):
+        seq: int
+        sym: str
+
+    class Strict(faust.Record, validation=True):
+        sym: str = StringField(max_length=1)
+
+    assert convert(Counted, Tick(seq=4)).twice == 8
+    assert convert(Coerced, Tick(seq=4)).seq == 4
+    assert convert(Strict, Tick(sym="a")).sym == "a"
+    with pytest.raises(ConversionError, match="ValidationError"):
+        convert(Strict, Tick(sym="long"))
+
+
+def test_unset_fields_take_the_default_of_the_class() -> None:
+    class Defaults(faust.Record):
+        opt_i: int = 7
+        opt_s: Optional[str] = None  # noqa: UP045
+
+    found = convert(Defaults, P())
+    assert (found.opt_i, found.opt_s) == (7, None)
+    found = convert(Defaults, P(opt_i=0, opt_s=""))
+    assert (found.opt_i, found.opt_s) == (0, "")
+
+
+def test_an_unset_field_without_default_is_a_conversion_error() -> None:
+    with pytest.raises(ConversionError, match=r"One\.opt_i: cases\.presence\.P\.opt_i is not set"):
+        one(int, "opt_i", P())
+    assert one(int | None, "opt_i", P()) is None
+    assert one(Any, "opt_i", P()) is None
+
+
+def test_dataclasses() -> None:
+    batch = convert(BatchData, MESSAGE)
+    assert batch.ticks == (TickData(1, Decimal("2.5"), AT), TickData(2, Decimal("0.0")))
+    assert batch.last == {"A": TickData(3, Decimal("0.0"))}
+
+
+def test_recursive_types() -> None:
+    message = Node(n=1, next={"n": 2}, kids=[{"n": 3}])
+    assert convert(NodeData, message) == NodeData(1, NodeData(2, None, []), [NodeData(3, None, [])])
+    assert convert(NodeRecord, message).next.n == 2
+    assert convert(dict, message)["kids"][0]["n"] == 3
+
+
+def test_pydantic_models() -> None:
+    batch = convert(BatchModel, MESSAGE)
+    assert batch == BatchModel(
+        ticks=[TickModel(seq=1, sym="A", at=AT), TickModel(seq=2, sym="", at=None)]
+    )
+
+
+def test_what_pydantic_refuses_is_a_conversion_error() -> None:
+    class Positive(pydantic.BaseModel):
+        seq: pydantic.PositiveInt
+
+    with pytest.raises(ConversionError, match="Positive: 1 validation error") as raised:
+        convert(Positive, Tick())
+    assert "\n" not in str(raised.value)
+
+
+def test_names_that_python_keeps_for_itself() -> None:
+    @dataclass
+    class Kept:
+        from_: str
+        class_: int
+
+    assert convert(Kept, Names(**{"from": "f", "class": 3})) == Kept("f", 3)
+
+
+def test_typed_dict_is_a_dict() -> None:
+    class Shape(TypedDict):
+        seq: int
+
+    assert convert(Shape, Tick(seq=3))["seq"] == 3
+
+
+def test_a_generated_class_of_another_pool() -> None:
+    other = message_class("feed", "cases.feed.v1.Tick")
+    found = convert(other, Tick(seq=3))
+    assert isinstance(found, other)
+    assert found.seq == 3
+    assert build_decoder(streaming(Tick), value_type=Tick).value_is_message
+
+
+def test_a_class_of_another_protobuf_library() -> None:
+    class Foreign:
+        raw = b""
+
+        @classmethod
+        def FromString(cls, raw: bytes) -> Foreign:
+            made = cls()
+            made.raw = raw
+            return made
+
+    assert convert(Foreign, Tick(seq=3)).raw == Tick(seq=3).SerializeToString()
+
+
+def test_any_callable() -> None:
+    assert convert(lambda tick: tick.seq + 1, Tick(seq=3)) == 4
+
+
+def test_what_a_callable_raises_is_a_conversion_error() -> None:
+    with pytest.raises(ConversionError, match="value_type: ZeroDivisionError: "):
+        convert(lambda tick: 1 / 0, Tick())
+
+
+UUID_TEXT = "12345678-1234-5678-1234-567812345678"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "name", "message", "value"),
+    [
+        (int, "i64", N(i64=-(2**63)), -(2**63)),
+        (float, "i64", N(i64=3), 3.0),
+        (Decimal, "i64", N(i64=3), Decimal(3)),
+        (Decimal, "db", N(db=0.1), Decimal("0.1")),
+        (Decimal, "st", N(st="1.10"), Decimal("1.10")),
+        (UUID, "st", N(st=UUID_TEXT), UUID(UUID_TEXT)),
+        (UUID, "by", N(by=UUID(UUID_TEXT).bytes), UUID(UUID_TEXT)),
+        (datetime, "st", N(st="1970-01-01T00:00:01Z"), AT),
+        (int, "bo", N(bo=True), True),
+        (set[int], "packed", N(packed=[1, 1]), {1}),
+        (Sequence[float], "ds", N(ds=[1]), [1.0]),
+        (list, "ds", N(ds=[1]), [1.0]),
+        (Any, "ds", N(ds=[1]), [1.0]),
+        (Alias, "one", E(one=1), Alias.STARTED),
+        (Number, "one", E(one=1), Number.BEGUN),
+        (Shifted, "one", E(one=1), Shifted.STARTED),
+        (list[Alias], "many", E(many=[-1, 0]), [Alias.NEG, Alias.ZERO]),
+        (str, "one", E(one=1), "STARTED"),
+        (str, "one", E(one=99), "99"),
+        (int, "one", E(one=99), 99),
+        (Any, "one", E(one=99), 99),
+        (Number, "i64", N(i64=1), Number.BEGUN),
+        (dict[str, Side], "sides", M(sides={"x": 2}), {"x": Side.SELL}),
+        (Dict[int, str], "by_int", M(by_int={1: "x"}), {1: "x"}),  # noqa: UP006
+        (datetime, "at", Wkt(at={"seconds": 1}), AT),
+        (float, "at", Wkt(at={"seconds": 1, "nanos": 500_000_000}), 1.5),
+        (GeneratedTimestamp, "at", Wkt(at={"seconds": 1}), GeneratedTimestamp(seconds=1)),
+        (timedelta, "took", Wkt(took={"seconds": -1, "nanos": -5000}), timedelta(0, -1, -5)),
+        (float, "took", Wkt(took={"seconds": 1, "nanos": 500_000_000}), 1.5),
+        (int, "i64", Wkt(i64={"value": 0}), 0),
+        (str | None, "str", Wkt(), None),
+        (Decimal, "dbl", Wkt(dbl={"value": 0.1}), Decimal("0.1")),
+        (dict, "doc", Wkt(doc={"a": 1}), {"a": 1.0}),
+        (Dict[str, Any], "empty", Wkt(empty={}), {}),  # noqa: UP006
+        (list[str], "mask", Wkt(mask={"paths": ["a"]}), ["a"]),
+        (list[datetime], "many", Wkt(many=[{"seconds": 1}]), [AT]),
+        (int | str, "i64", N(i64=3), 3),
+    ],
+    ids=repr,
+)
+def test_a_field_becomes_what_its_annotation_says(
+    annotation: Any, name: str, message: Any, value: Any
+) -> None:
+    found = one(annotation, name, message)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "name", "message", "text"),
+    [
+        (Decimal, "st", N(st="x"), "cases.numbers.N.st: 'x' is no Decimal"),
+        (UUID, "by", N(by=b"x"), "cases.numbers.N.by: b'x' is no UUID"),
+        (datetime, "st", N(st="soon"), "cases.numbers.N.st: 'soon' is no datetime"),
+        (Alias, "one", E(one=99), "cases.enums.E.one: 99 is no Alias"),
+        (Number, "i64", N(i64=9), "cases.numbers.N.i64: 9 is no Number"),
+        (float, "at", Wkt(at={"nanos": -1}), "cases.wkt.Wkt.at: "),
+    ],
+    ids=repr,
+)
+def test_a_value_that_does_not_fit_names_its_field(
+    annotation: Any, name: str, message: Any, text: str
+) -> None:
+    with pytest.raises(ConversionError) as raised:
+        one(annotation, name, message)
+    assert text in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "name", "cls", "text"),
+    [
+        (str, "i64", N, "its field 'i64' wants str where cases.numbers.N.i64 has int"),
+        (int, "st", N, "its field 'st' wants int where cases.numbers.N.st has str"),
+        (int, "db", N, "wants int where cases.numbers.N.db has float"),
+        (str, "by", N, "wants str where cases.numbers.N.by has bytes"),
+        (datetime, "i64", N, "wants datetime where cases.numbers.N.i64 has int"),
+        (int, "ds", N, "wants int where cases.numbers.N.ds has many"),
+        (list[str], "ds", N, "wants str where cases.numbers.N.ds has float"),
+        (list[str], "by_int", M, "wants list[str] where cases.maps.M.by_int has a map"),
+        (dict[int, int], "by_int", M, "wants int where cases.maps.M.by_int has str"),
+        (bool, "one", E, "wants bool where cases.enums.E.one has the enum cases.enums.Alias"),
+        (TickData, "i64", N, "wants TickData where cases.numbers.N.i64 has int"),
+        (str, "at", Wkt, "wants str where cases.wkt.Wkt.at has google.protobuf.Timestamp"),
+        (int, "empty", Wkt, "wants int where cases.wkt.Wkt.empty has google.protobuf.Empty"),
+    ],
+    ids=repr,
+)
+def test_a_type_that_never_fits_is_refused_at_declaration(
+    annotation: Any, name: str, cls: Any, text: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        one(annotation, name, cls())
+    assert str(raised.value).startswith("value_type=One: ")
+    assert text in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value_type", [TickRecord, TickData, TickModel])
+def test_fields_that_the_message_lacks(value_type: Any) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        build_decoder(streaming(Node), value_type=value_type)
+    text = str(raised.value)
+    assert f"value_type={value_type.__name__}: cases.deep.Node has no field 'seq'" in text
+    assert f"{value_type.__name__} has: seq, " in text
+    assert "the message has: n, next, kids" in text
+
+
+def test_a_message_class_of_another_type_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"it is a cases\.deep\.Node, and the messages"):
+        build_decoder(streaming(Tick), value_type=Node)
+
+
+@pytest.mark.parametrize("value_type", ["dict", 5, {}])
+def test_what_is_no_value_type(value_type: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"value_type=.*: give None, dict, a faust\.Record"
+    ):
+        build_decoder(streaming(Tick), value_type=value_type)
+
+
+def test_an_abstract_record_is_refused() -> None:
+    class Base(faust.Record, abstract=True):
+        seq: int
+
+    with pytest.raises(ConfigurationError, match="value_type=Base: the Record is abstract"):
+        build_decoder(streaming(Tick), value_type=Base)
+
+
+def test_extremes_survive_in_a_record() -> None:
+    class Extremes(faust.Record):
+        i64: int
+        u64: int
+        by: bytes
+
+    cls = case_class("numbers_extremes")
+    message = cls.FromString(case_bytes("numbers_extremes"))
+    found = convert(Extremes, message)
+    assert (found.i64, found.u64, found.by) == (-(2**63), 2**64 - 1, b"")
