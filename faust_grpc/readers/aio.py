@@ -14,7 +14,7 @@ from ..config import Buffer
 from ..connection import Connection
 from ..protocol.base import Call
 from ..types import Metadata, Status
-from .base import Reader
+from .base import HEADERS_SETTLE_SECONDS, Reader
 from .buffer import BoundedBuffer
 
 __all__ = ["AioReader"]
@@ -66,13 +66,13 @@ class AioReader(Reader):
         # grpc-stubs demand serializers; without them gRPC passes bytes through.
         channel: Any = self._connection.aio
         path = self._request.path
-        steps = [self._read(), self._watch_headers()]
         if self._request.client_streaming:
             self._call = channel.stream_stream(path)(metadata=self._metadata)
-            steps.append(self._write())
+            steps = [self._read(), self._watch_headers(), self._write()]
         else:
             request = self._request.requests[0]
             self._call = channel.unary_stream(path)(request, metadata=self._metadata)
+            steps = [self._read(), self._watch_headers()]
         self._tasks = [self._loop.create_task(step, name=f"faust-grpc {path}") for step in steps]
 
     def take(self, limit: int) -> list[bytes]:
@@ -125,6 +125,7 @@ class AioReader(Reader):
 
     async def _watch_headers(self) -> None:
         await self._call.initial_metadata()
+        await asyncio.sleep(HEADERS_SETTLE_SECONDS)
         if not self._call.done():
             self._notify()
 

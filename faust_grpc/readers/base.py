@@ -7,7 +7,11 @@ from collections.abc import Callable
 
 from ..types import Status
 
-__all__ = ["Reader"]
+__all__ = ["HEADERS_SETTLE_SECONDS", "Reader"]
+
+#: gRPC reports empty headers for a call that failed without any, an instant before the failure.
+#: A call whose headers are followed by nothing for so long is open.
+HEADERS_SETTLE_SECONDS = 0.005
 
 
 class Reader(ABC):

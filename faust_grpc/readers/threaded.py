@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import grpc
 
@@ -18,7 +19,7 @@ from ..config import Buffer
 from ..connection import Connection
 from ..protocol.base import Call
 from ..types import Metadata, Status
-from .base import Reader
+from .base import HEADERS_SETTLE_SECONDS, Reader
 from .buffer import BoundedBuffer
 
 __all__ = ["ThreadedReader"]
@@ -28,7 +29,7 @@ BURST_MESSAGES = 4
 #: In a burst the loop waits this long, without the GIL, while the thread fills a batch.
 PACE_SECONDS = 0.001
 #: The sync stack does not tell when headers arrive: look, at intervals that double up to a limit.
-HEADERS_FIRST_SECONDS = 0.005
+HEADERS_FIRST_SECONDS = HEADERS_SETTLE_SECONDS
 HEADERS_LAST_SECONDS = 1.0
 #: A thread that waits for room looks this often whether anybody can still make room.
 LOOP_CHECK_SECONDS = 1.0
@@ -70,7 +71,8 @@ class ThreadedReader(Reader):
         # Set by the thread, cleared by the loop: a wake-up is under way.
         self._armed = False
         self._taken = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._pacing: asyncio.TimerHandle | None = None
+        self._watching: asyncio.TimerHandle | None = None
 
     @property
     def buffered(self) -> int:
@@ -153,7 +155,7 @@ class ThreadedReader(Reader):
     def _woken(self) -> None:
         burst, self._taken = self._taken >= BURST_MESSAGES, 0
         if burst:
-            self._loop.call_later(PACE_SECONDS, self._hand_over)
+            self._pacing = self._loop.call_later(PACE_SECONDS, self._hand_over)
         else:
             self._hand_over()
 
@@ -163,30 +165,36 @@ class ThreadedReader(Reader):
         self._wake()
 
     def _finish(self, status: Status) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._pacing, self._watching):
+            if timer is not None:
+                timer.cancel()
         self.is_open = self.is_open or status.code is grpc.StatusCode.OK
         self.status = Status(status.code, status.details, ours=self._cancelled)
         self._done.set()
         self._wake()
 
-    def _watch_headers(self, delay_seconds: float) -> None:
-        if self.is_open or self.status is not None:
+    def _watch_headers(self, delay_seconds: float, *, seen: bool = False) -> None:
+        if self.is_open:
             return
-        if _has_headers(self._call):
+        has_headers = _has_headers(self._call)
+        if seen and has_headers:
             self.is_open = True
             self._wake()
             return
+        if has_headers:
+            delay_seconds = HEADERS_SETTLE_SECONDS
         following = min(2 * delay_seconds, HEADERS_LAST_SECONDS)
-        self._timer = self._loop.call_later(delay_seconds, self._watch_headers, following)
+        look = partial(self._watch_headers, following, seen=has_headers)
+        self._watching = self._loop.call_later(delay_seconds, look)
 
 
 def _has_headers(call: Any) -> bool:
     # ``call.initial_metadata()`` blocks, and holds a lock that ``cancel()`` needs. The private
     # field is only looked at; without it the first message tells that the call is open.
     state = getattr(call, "_state", None)
-    return getattr(state, "code", None) is None and bool(
-        getattr(state, "initial_metadata", None) is not None
+    return (
+        getattr(state, "code", None) is None
+        and getattr(state, "initial_metadata", None) is not None
     )
 
 
@@ -199,4 +207,4 @@ def _finish_events(call: Any) -> None:
     consume = getattr(call, "_consume_next_event", None)
     due = getattr(getattr(call, "_state", None), "due", ())
     while consume is not None and due:
-        cast("Callable[[], object]", consume)()
+        consume()
