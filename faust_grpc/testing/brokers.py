@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
+import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +37,10 @@ class Broker(ABC):
     transactions: bool
 
     def __init__(self, *, directory: Path | None = None) -> None:
-        self._temporary = directory is None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix=f"faust-grpc-{self.kind}-"))
+        # Named now, made at the start: a broker that is never used leaves nothing.
+        temporary = Path(tempfile.gettempdir()) / f"faust-grpc-{self.kind}-{uuid.uuid4().hex}"
+        self.directory = directory or temporary
+        self._scratch = None if directory else temporary
         self._bootstrap = ""
 
     def __repr__(self) -> str:
@@ -71,8 +74,8 @@ class Broker(ABC):
     def close(self) -> None:
         """End it and remove its temporary files."""
         self.process.close()
-        if self._temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def kill(self) -> None:
         """``kill -9`` it."""
@@ -87,6 +90,7 @@ class Broker(ABC):
         return {"broker": self.url, "topic_partitions": 4}
 
     def __enter__(self: BrokerT) -> BrokerT:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self.start()
         except BaseException:
@@ -130,6 +134,7 @@ class MockBroker(Broker):
         self._process = ChildProcess(
             [sys.executable, "-m", "faust_grpc.testing.mock_broker", "--brokers", str(brokers)],
             log=self.directory / "mock-broker.log",
+            scratch=self._scratch,
             name="mock broker",
         )
 

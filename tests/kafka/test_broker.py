@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -15,12 +16,13 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from faust_grpc.exceptions import ConfigurationError
 from faust_grpc.testing import Broker, NotReady, broker, kafka_jars, wait_until
 
 OWNER = """
-import time
+import pathlib, sys, time
 from faust_grpc.testing import broker
-with broker("kafka") as started:
+with broker("kafka", directory=pathlib.Path(sys.argv[1])) as started:
     print(started.process.pid, flush=True)
     time.sleep(600)
 """
@@ -107,7 +109,7 @@ def test_makes_topics_as_an_app_wants_them(kafka_broker: Broker, topic: str) -> 
     admin.create_topics([other])[other.topic].result(20)
 
 
-def test_notices_a_dead_member_soon(kafka_broker: Broker, topic: str) -> None:
+def test_accepts_a_session_timeout_of_a_second(kafka_broker: Broker, topic: str) -> None:
     consumer = Consumer(
         {
             "bootstrap.servers": kafka_broker.bootstrap,
@@ -148,8 +150,10 @@ def test_keeps_its_data_over_kill_and_restart(own_broker: Broker, topic: str) ->
     assert sorted(read(own_broker, topic)) == [b"after", b"before"]
 
 
-def test_ends_when_its_owner_is_killed() -> None:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+def test_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout is not None
     with owner.stdout:
         java = psutil.Process(int(owner.stdout.readline()))
@@ -181,7 +185,10 @@ def test_mends_a_cache_that_was_cut_off(monkeypatch: pytest.MonkeyPatch, tmp_pat
             os.link(jar, partial / jar.name)
     monkeypatch.setenv("FAUST_GRPC_CACHE", str(tmp_path))
     fetched: list[str] = []
-    jars = kafka_jars.kafka_jars(fetched.append)
+    # Two at once: one fetches, the other waits.
+    with ThreadPoolExecutor() as pool:
+        jars, same = pool.map(kafka_jars.kafka_jars, [fetched.append] * 2)
+    assert jars == same
     assert [jar.name for jar in jars] == [jar.name for jar in whole]
     assert sum(".jar" in line for line in fetched) == 1
     assert not partial.exists()
@@ -191,3 +198,12 @@ def test_mends_a_cache_that_was_cut_off(monkeypatch: pytest.MonkeyPatch, tmp_pat
     fetched.clear()
     assert kafka_jars.kafka_jars(fetched.append) == jars
     assert fetched == []
+
+
+def test_names_the_extra_that_fetching_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FAUST_GRPC_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jgo.maven", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'faust-grpc\[kafka\]'"):
+        kafka_jars.kafka_jars()

@@ -1,6 +1,8 @@
 // Command server streams the orders of a shop.
 package main
 
+//go:generate protoc -I.. --go_out=. --go_opt=module=example.com/shop/orders/server --go-grpc_out=. --go-grpc_opt=module=example.com/shop/orders/server orders.proto
+
 import (
 	"context"
 	"flag"
