@@ -1,9 +1,9 @@
 """Run one command and end it with its owner. A script of its own: standard library only.
 
-Usage: ``python _supervise.py SCRATCH COMMAND ...``. It prints the command's process id, waits until the
-command ends or its own standard input is closed, and leaves nothing of the command's process
-group behind. All output of the command goes to standard error. SCRATCH is a directory to remove
-when the owner is gone and cannot do it itself; empty for none.
+Usage: ``python _supervise.py SCRATCH COMMAND ...``. It prints the command's process id, waits
+until the command ends or its own standard input is closed, and leaves nothing of the command's
+process group behind. All output of the command goes to standard error. SCRATCH is a directory to
+remove when the owner is gone and cannot do it itself; empty for none.
 
 The owner holds the other end of that input, so it closes whatever way the owner ends, ``kill -9``
 included. (The kernel's parent-death signal would not do: it is sent when the *thread* that forked
