@@ -1,0 +1,54 @@
+"""Clusters for the tests on a real broker."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cluster import Cluster, Shop
+from support.orders import OrderServer
+
+from faust_grpc.testing import Broker
+
+#: More regions of it are more splits.
+EIGHT = tuple(f"r{number}" for number in range(8))
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def make_cluster(
+    kafka_broker: Broker,
+    start_go_order_server: Callable[..., OrderServer],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[Callable[..., Cluster]]:
+    """``make_cluster(sources=..., broker=..., env=..., **options of Shop)``; 8 splits if not."""
+    with ExitStack() as ending:
+
+        def make(
+            broker: Broker | None = None, env: dict[str, str] | None = None, **options: Any
+        ) -> Cluster:
+            number = next(_numbers)
+            options.setdefault("app_id", f"shop{number}")
+            options.setdefault("sources", {"orders": EIGHT})
+            directory = tmp_path / f"cluster{number}"
+            directory.mkdir()
+            cluster = Cluster(
+                broker or kafka_broker, start_go_order_server(), directory, Shop(**options), env
+            )
+            print(f"{request.node.name}: logs in {directory}")
+            return ending.enter_context(cluster)
+
+        yield make
+
+
+@pytest.fixture
+def seed() -> int:
+    """Seed of the random faults: ``$SEED``, or always the same."""
+    return int(os.environ.get("SEED", "1"))

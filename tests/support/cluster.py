@@ -1,0 +1,378 @@
+"""A cluster of workers on one broker and one order server, with faults on demand."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faust_grpc.testing import Broker, NotReady, wait_until
+
+from .judge import CallSpan, Judgement, call_spans, judge, overlapping
+from .orders import OrderServer
+from .workers import Worker
+
+__all__ = ["Cluster", "ServerKiller", "Shop"]
+
+APPS = Path(__file__).parents[1] / "kafka" / "apps"
+
+
+@dataclass(kw_only=True)
+class Shop:
+    """How the workers of a cluster are configured.
+
+    Arguments:
+        app_id: the application; its topics and its group.
+        sources: name → regions, one split each.
+        rate: orders per second and split.
+        block: orders per key of the table ``seen``.
+        unacked: orders of a split that an agent may hold.
+        standby: Faust's ``table_standby_replicas``.
+        session_seconds: after this time without a heartbeat the group gives a member up.
+        refunds_topic: a topic for an ordinary agent with a table of its own.
+        settings: more settings of the Faust app.
+    """
+
+    app_id: str
+    sources: Mapping[str, Sequence[str]]
+    rate: int = 200
+    block: int = 1000
+    unacked: int = 1024
+    standby: int = 0
+    session_seconds: float = 6.0
+    refunds_topic: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def regions(self) -> set[str]:
+        """All splits of all sources."""
+        return {region for regions in self.sources.values() for region in regions}
+
+
+class Tail:
+    """Reads the complete lines of a growing file, each once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[str]:
+        """Return the lines that are new."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        end = text.rfind(b"\n") + 1
+        self._offset += end
+        return text[:end].decode(errors="replace").splitlines()
+
+
+class Member(Worker):
+    """One worker process; every start is a reader of its own: ``w1.1``, ``w1.2``, …"""
+
+    def __init__(self, name: str, cluster: Cluster, program: Path) -> None:
+        self._cluster = cluster
+        self._program = program
+        self._starts = 0
+        self._lives: dict[str, dict[str, Any]] = {}
+        super().__init__(program, log=cluster.directory / f"{name}.log", name=name)
+        self._tail = Tail(self.log)
+
+    @property
+    def reader(self) -> str:
+        """Its name in the server's log."""
+        return f"{self.name}.{self._starts}"
+
+    def start(self) -> None:
+        """Start it with the cluster's present configuration."""
+        self._starts += 1
+        shop, cluster = self._cluster.shop, self._cluster
+        config = {
+            "app_id": shop.app_id,
+            "reader": self.reader,
+            "datadir": str(cluster.directory / f"data-{self.name}"),
+            "target": cluster.server.target,
+            "sources": {name: list(regions) for name, regions in shop.sources.items()},
+            "rate": shop.rate,
+            "block": shop.block,
+            "unacked": shop.unacked,
+            "standby": shop.standby,
+            "session_seconds": shop.session_seconds,
+            "refunds_topic": shop.refunds_topic,
+            "settings": {**cluster.broker.faust_settings(), **shop.settings},
+        }
+        del self.command[2:]
+        self.command += [json.dumps(config)]
+        super().start()
+
+    def status(self) -> dict[str, Any]:
+        """Return the last status line of this life; empty before the first."""
+        for line in self._tail.read():
+            if line.startswith('{"status"'):
+                status = json.loads(line)["status"]
+                self._lives[status["reader"]] = status
+        return self._lives.get(self.reader, {})
+
+
+class Cluster:
+    """Workers by name. Every wait is for a condition, is bounded, and fails when a worker ended.
+
+    Arguments:
+        broker: where the group, the checkpoints and the changelogs are.
+        server: where the orders come from.
+        directory: for logs and data.
+        shop: how workers are configured; may be replaced between two starts.
+        env: variables for all workers.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        server: OrderServer,
+        directory: Path,
+        shop: Shop,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.broker = broker
+        self.server = server
+        self.directory = directory
+        self.shop = shop
+        self.env = dict(env or {})
+        self.members: dict[str, Member] = {}
+        #: Readers that were halted with SIGSTOP.
+        self.halted: set[str] = set()
+        self.server_kills: list[float] = []
+        self._calls_tail = Tail(server.call_log)
+        self._calls: list[dict[str, Any]] = []
+        self._began = time.time()
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.members.values():
+            member.close()
+
+    def say(self, what: str) -> None:
+        """Tell what happens, with its time; ``pytest -rP`` shows it."""
+        now = time.time()
+        print(f"{now:.3f} +{now - self._began:6.1f} s {what}", flush=True)
+
+    # Faults
+
+    @property
+    def running(self) -> list[str]:
+        """Names of the workers that run and are not halted."""
+        return [
+            name
+            for name, member in self.members.items()
+            if member.alive and member.reader not in self.halted
+        ]
+
+    def start(self, *names: str, program: str = "shop.py") -> None:
+        """Start workers."""
+        for name in names:
+            if name not in self.members:
+                self.members[name] = Member(name, self, APPS / program)
+            member = self.members[name]
+            member.env.update(self.env)
+            member.start()
+            self.say(f"start {member.reader}")
+
+    def stop(self, *names: str) -> None:
+        """SIGTERM to all of them at once; each must end by itself, with status 0."""
+        for name in names:
+            self.members[name].terminate()
+        for name in names:
+            member, asked = self.members[name], time.monotonic()
+            status = member.wait(40)
+            self.say(f"stop {member.reader}: status {status}, {time.monotonic() - asked:.1f} s")
+            assert status == 0, member.failure(f"ended with status {status}")
+
+    def kill(self, name: str) -> None:
+        """``kill -9``."""
+        self.members[name].kill()
+        self.say(f"kill {self.members[name].reader}")
+
+    def halt(self, name: str) -> None:
+        """SIGSTOP."""
+        member = self.members[name]
+        self.halted.add(member.reader)
+        member.stop()
+        self.say(f"halt {member.reader}")
+
+    def resume(self, name: str) -> None:
+        """SIGCONT."""
+        member = self.members[name]
+        member.cont()
+        self.halted.discard(member.reader)
+        self.say(f"resume {member.reader}")
+
+    def kill_server(self) -> None:
+        """``kill -9`` the order server and start it again on the same port."""
+        self.server.kill()
+        self.server_kills.append(time.time())
+        self.server.start()
+
+    # Looking
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Return a worker's last status line."""
+        return self.members[name].status()
+
+    def calls(self) -> list[CallSpan]:
+        """Return the calls in the server's log."""
+        self._calls += [json.loads(line) for line in self._calls_tail.read()]
+        return call_spans(self._calls, self.server_kills)
+
+    def readers(self) -> dict[str, list[str]]:
+        """Return who reads each region now, according to the server."""
+        now: dict[str, list[str]] = {region: [] for region in self.shop.regions}
+        for span in self.calls():
+            if span.closed == float("inf") and span.reader not in self.halted:
+                now[span.region].append(span.reader)
+        return now
+
+    def cursors(self) -> dict[str, int]:
+        """Return how far each region is processed, according to the running workers."""
+        found: dict[str, int] = {}
+        for name in self.running:
+            for region, (state, cursor, *_) in self.status(name).get("splits", {}).items():
+                if state == "receiving" and cursor:
+                    found[region] = max(found.get(region, 0), cursor)
+        return found
+
+    # Waiting
+
+    def wait(self, condition: Callable[[], object], timeout: float, what: str) -> None:
+        """Wait for a condition; fail at once when a worker ended that nobody ended."""
+        alive = [self.members[name] for name in self.running]
+
+        def look() -> object:
+            for member in alive:
+                if not member.alive:
+                    raise member.failure(f"ended by itself with status {member.wait()}")
+            return condition()
+
+        try:
+            wait_until(look, timeout, what)
+        except NotReady as error:
+            told = "\n".join(f"{name}: {self.status(name)}" for name in self.running)
+            raise NotReady(f"{error}\nreaders: {self.readers()}\n{told}") from None
+
+    def wait_processed(self, more: int = 1, timeout: float = 60.0) -> None:
+        """Wait until every region moved on by so many orders from where it is now."""
+        start = self.cursors()
+        goal = {region: start.get(region, 0) + more for region in self.shop.regions}
+        self.wait(
+            lambda: all(self.cursors().get(region, 0) >= least for region, least in goal.items()),
+            timeout,
+            f"{more} more orders in every region",
+        )
+
+    def wait_settled(self, seconds: float = 2.0, timeout: float = 60.0, idle: int = 0) -> None:
+        """Wait until every split has had exactly one reader, the same, for so many seconds, all
+        readers are running workers, and every split moves on.
+
+        Arguments:
+            seconds: how long nothing may change.
+            timeout: seconds.
+            idle: how many of the workers read nothing.
+        """
+        asked = time.monotonic()
+        since, last = asked, self.readers()
+
+        def settled() -> bool:
+            nonlocal since, last
+            readers = self.readers()
+            running = {self.members[name].reader for name in self.running}
+            good = all(len(who) == 1 and set(who) <= running for who in readers.values())
+            good = good and len({who[0] for who in readers.values()}) == len(running) - idle
+            if not good or readers != last:
+                since, last = time.monotonic(), readers
+            return good and time.monotonic() - since >= seconds
+
+        self.wait(settled, timeout, f"one reader of every split for {seconds:g} s")
+        self.wait_processed(timeout=timeout)
+        spread: dict[str, int] = {}
+        for (who,) in last.values():
+            spread[who] = spread.get(who, 0) + 1
+        self.say(f"settled {time.monotonic() - asked - seconds:.1f} s later: {spread}")
+
+    # The end
+
+    def judge(self) -> Judgement:
+        """Judge the changelogs, and print what was found."""
+        judgement = judge(
+            self.broker.bootstrap, self.shop.app_id, self.shop.sources, self.shop.block
+        )
+        print(judgement, flush=True)
+        return judgement
+
+    def overlaps(self, halted: Sequence[str] = ()) -> list[str]:
+        """Return, and print, when a split had two readers."""
+        calls = self.calls()
+        found = overlapping(calls, halted)
+        longest = max((overlap.seconds for overlap in found), default=0.0)
+        print(f"calls: {len(calls)}, overlaps: {len(found)}, longest {longest:.3f} s")
+        for overlap in found:
+            print(f"  OVERLAP {overlap}")
+        return [str(overlap) for overlap in found]
+
+
+class ServerKiller:
+    """Kills and restarts the order server again and again, at random times, in the background.
+
+    Arguments:
+        cluster: whose server.
+        times: how often.
+        between: least and most seconds between two kills.
+        seed: of the times.
+    """
+
+    def __init__(
+        self, cluster: Cluster, *, times: int, between: tuple[float, float], seed: int
+    ) -> None:
+        self._cluster = cluster
+        self._times = times
+        self._between = between
+        self._random = random.Random(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="server killer")
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> ServerKiller:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._stop.set()
+        self._thread.join()
+
+    def finish(self, timeout: float) -> None:
+        """Wait for the last kill.
+
+        Raises:
+            AssertionError: not in time, or the server did not start again.
+        """
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), "the server was not killed as often as planned"
+        assert self.error is None, f"the server did not come back: {self.error!r}"
+
+    def _run(self) -> None:
+        try:
+            for _ in range(self._times):
+                # The pause is the fault's own rhythm; nothing is concluded from it.
+                if self._stop.wait(self._random.uniform(*self._between)):
+                    return
+                self._cluster.kill_server()
+                self._cluster.say("kill and start the server")
+        except BaseException as error:
+            self.error = error

@@ -1,0 +1,381 @@
+"""What really happened: read from the changelogs and from the server's log, not from a worker."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+__all__ = [
+    "CallSpan",
+    "Judgement",
+    "Overlap",
+    "ReadRecord",
+    "SplitJudgement",
+    "call_spans",
+    "judge",
+    "overlapping",
+    "read_topic",
+]
+
+_READ_SECONDS = 30.0
+
+
+class ReadRecord(NamedTuple):
+    """One record of a changelog; the timestamp is in ms."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: Any
+    value: Any
+
+
+def read_topic(bootstrap: str, topic: str) -> list[ReadRecord]:
+    """Return every committed record of a JSON topic up to its end, in order by partition.
+
+    Raises:
+        AssertionError: it has no partitions, or its end was not reached in time.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "judge",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        partitions = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        assert partitions, f"topic {topic} does not exist"
+        consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
+        return sorted(_read_to_end(consumer, topic, partitions), key=lambda r: r[:2])
+    finally:
+        consumer.close()
+
+
+def _read_to_end(consumer: Consumer, topic: str, partitions: set[int]) -> list[ReadRecord]:
+    records: list[ReadRecord] = []
+    open_partitions = set(partitions)
+    deadline = time.monotonic() + _READ_SECONDS
+    while open_partitions:
+        assert time.monotonic() < deadline, f"topic {topic}: no end of {open_partitions}"
+        for message in consumer.consume(1000, 0.2):
+            error = message.error()
+            if error is None:
+                records.append(
+                    ReadRecord(
+                        message.partition(),
+                        message.offset(),
+                        message.timestamp()[1],
+                        json.loads(message.key()),
+                        json.loads(message.value()) if message.value() is not None else None,
+                    )
+                )
+            elif error.code() == KafkaError._PARTITION_EOF:
+                open_partitions.discard(message.partition())
+            else:
+                raise AssertionError(f"topic {topic}: {error}")
+    return records
+
+
+@dataclass
+class SplitJudgement:
+    """One split.
+
+    Arguments:
+        region: its name.
+        checkpoint: the saved cursor; 0 when there is none.
+        times: how often each sequence number was processed; ``times[0]`` is for number 1.
+        total: the region's entry in the other table.
+    """
+
+    region: str
+    checkpoint: int
+    times: Sequence[int]
+    total: Mapping[str, int]
+
+    @property
+    def highest(self) -> int:
+        """The highest sequence number processed."""
+        return len(self.times)
+
+    @property
+    def lost(self) -> list[int]:
+        """Sequence numbers passed over: below the highest, or up to the checkpoint."""
+        known = [number for number, times in enumerate(self.times, 1) if not times]
+        return known + list(range(self.highest + 1, self.checkpoint + 1))
+
+    @property
+    def duplicates(self) -> int:
+        """Times that an order was processed again."""
+        return sum(times - 1 for times in self.times if times)
+
+
+@dataclass
+class Judgement:
+    """A whole run.
+
+    Arguments:
+        splits: by region.
+        problems: what must not be, one line each.
+        records: number of changelog records read.
+    """
+
+    splits: dict[str, SplitJudgement]
+    problems: list[str] = field(default_factory=list)
+    records: int = 0
+
+    @property
+    def processed(self) -> int:
+        """Orders, each counted once."""
+        return sum(split.highest - len(split.lost) for split in self.splits.values())
+
+    @property
+    def lost(self) -> int:
+        """Orders passed over."""
+        return sum(len(split.lost) for split in self.splits.values())
+
+    @property
+    def duplicates(self) -> int:
+        """Orders processed again."""
+        return sum(split.duplicates for split in self.splits.values())
+
+    @property
+    def unsaved(self) -> int:
+        """Orders processed and not below a checkpoint."""
+        return sum(split.highest - split.checkpoint for split in self.splits.values())
+
+    def __str__(self) -> str:
+        lines = [
+            f"judge: splits={len(self.splits)} processed={self.processed} lost={self.lost} "
+            f"duplicates={self.duplicates} behind_checkpoint={self.unsaved} "
+            f"changelog_records={self.records} problems={len(self.problems)}"
+        ]
+        lines += [
+            f"  {split.region}: checkpoint={split.checkpoint} highest={split.highest} "
+            f"lost={len(split.lost)} duplicates={split.duplicates} total={dict(split.total)}"
+            for split in self.splits.values()
+        ]
+        return "\n".join([*lines, *(f"  PROBLEM {problem}" for problem in self.problems)])
+
+
+def judge(
+    bootstrap: str, app_id: str, sources: Mapping[str, Iterable[str]], block: int
+) -> Judgement:
+    """Judge what the workers of an app left on the broker.
+
+    Every record ever written is looked at, not only the last of each key: counts may never go
+    back, not even for a moment, and a checkpoint may never be ahead of the tables that were on
+    the broker when it was written.
+
+    Arguments:
+        bootstrap: the broker.
+        app_id: the application.
+        sources: its sources and their splits.
+        block: sequence numbers per key of table ``seen``.
+    """
+    seen = read_topic(bootstrap, f"{app_id}-seen-changelog")
+    totals = read_topic(bootstrap, f"{app_id}-totals-changelog")
+    cursors = {
+        source: read_topic(bootstrap, f"{app_id}-{source}-checkpoint-changelog")
+        for source in sources
+    }
+    problems = [*_moved_keys(seen, "seen"), *_moved_keys(totals, "totals")]
+    problems += _counts_went_back(seen)
+    last_total = {record.key: record.value for record in totals}
+    splits = {}
+    for source, regions in sources.items():
+        problems += _moved_keys(cursors[source], source)
+        for region in regions:
+            saved = [record for record in cursors[source] if record.key == region]
+            blocks = [record for record in seen if record.key.rpartition(":")[0] == region]
+            problems += _checkpoint_went_back(region, saved)
+            problems += _checkpoint_was_ahead(region, saved, blocks, block)
+            split = SplitJudgement(
+                region,
+                saved[-1].value["cursor"] if saved else 0,
+                _times(blocks, block),
+                last_total.get(region, {}),
+            )
+            problems += _table_problems(split)
+            splits[region] = split
+    count = len(seen) + len(totals) + sum(map(len, cursors.values()))
+    return Judgement(splits, problems, count)
+
+
+def _times(blocks: Sequence[ReadRecord], block: int) -> list[int]:
+    last = {int(record.key.rpartition(":")[2]): record.value for record in blocks}
+    text = "".join(last.get(b, "").ljust(block, "0") for b in range(max(last, default=-1) + 1))
+    return [int(digit) for digit in text.rstrip("0")]
+
+
+def _table_problems(split: SplitJudgement) -> list[str]:
+    problems = []
+    if split.lost:
+        problems.append(f"{split.region}: {len(split.lost)} lost, first {split.lost[:5]}")
+    if split.total.get("last", 0) < split.checkpoint:
+        problems.append(f"{split.region}: totals {split.total} behind {split.checkpoint}")
+    if split.total.get("count", 0) != sum(split.times):
+        problems.append(f"{split.region}: totals {split.total}, seen counts {sum(split.times)}")
+    return problems
+
+
+def _moved_keys(records: Iterable[ReadRecord], table: str) -> list[str]:
+    partitions: dict[Any, set[int]] = defaultdict(set)
+    for record in records:
+        partitions[record.key].add(record.partition)
+    return [
+        f"table {table}: key {key!r} is in partitions {sorted(where)}"
+        for key, where in partitions.items()
+        if len(where) > 1
+    ]
+
+
+def _counts_went_back(blocks: Iterable[ReadRecord]) -> list[str]:
+    """A count that goes back was written by somebody whose table lacked what another had done."""
+    problems = []
+    last: dict[str, str] = {}
+    for record in blocks:
+        before, last[record.key] = last.get(record.key, ""), record.value
+        after = record.value.ljust(len(before), "0")
+        back = sum(1 for old, new in zip(before, after, strict=False) if new < old)
+        if back:
+            problems.append(
+                f"seen[{record.key!r}]: {back} counts went back at partition {record.partition} "
+                f"offset {record.offset} time {record.timestamp / 1000:.3f}"
+            )
+    return problems
+
+
+def _checkpoint_went_back(region: str, saved: Sequence[ReadRecord]) -> list[str]:
+    return [
+        f"{region}: checkpoint went back from {before.value['cursor']} to {after.value['cursor']} "
+        f"at offset {after.offset} time {after.timestamp / 1000:.3f}"
+        for before, after in itertools.pairwise(saved)
+        if after.value["cursor"] < before.value["cursor"]
+    ]
+
+
+def _checkpoint_was_ahead(
+    region: str, saved: Sequence[ReadRecord], blocks: Sequence[ReadRecord], block: int
+) -> list[str]:
+    """Look at the moment of each checkpoint: all processes share this machine's clock."""
+    problems = []
+    known: dict[int, str] = {}
+    waiting = sorted(blocks, key=lambda record: record.timestamp, reverse=True)
+    covered = 0
+    for record in saved:
+        while waiting and waiting[-1].timestamp <= record.timestamp:
+            one = waiting.pop()
+            known[int(one.key.rpartition(":")[2])] = one.value
+        cursor = record.value["cursor"]
+        while covered < cursor:
+            number, place = divmod(covered, block)
+            if known.get(number, "").ljust(block, "0")[place] == "0":
+                break
+            covered += 1
+        if covered < cursor:
+            problems.append(
+                f"{region}: checkpoint {cursor} at offset {record.offset} was ahead of the "
+                f"tables, which had {covered}, time {record.timestamp / 1000:.3f}"
+            )
+    return problems
+
+
+class CallSpan(NamedTuple):
+    """One call, as the server saw it; times in seconds since the epoch."""
+
+    region: str
+    reader: str
+    opened: float
+    #: Infinite while it is open.
+    closed: float
+    after_sequence: int
+
+
+class Overlap(NamedTuple):
+    """Two calls that read one region at the same time."""
+
+    first: CallSpan
+    second: CallSpan
+
+    @property
+    def seconds(self) -> float:
+        """How long."""
+        return min(self.first.closed, self.second.closed) - self.second.opened
+
+    def __str__(self) -> str:
+        return (
+            f"{self.first.region}: {self.first.reader} and {self.second.reader} for "
+            f"{self.seconds:.3f} s from {self.second.opened:.3f}"
+        )
+
+
+def call_spans(
+    calls: Iterable[dict[str, Any]], server_ends: Sequence[float] = ()
+) -> list[CallSpan]:
+    """Return the calls of a server's log, in the order they were opened.
+
+    Arguments:
+        calls: lines of the log, over all of the server's lives.
+        server_ends: times at which the server was killed: its calls ended with it, unlogged.
+    """
+    spans: list[CallSpan] = []
+    open_calls: dict[int, int] = {}
+    ends = sorted(server_ends)
+    for entry in calls:
+        while ends and entry["time"] > ends[0]:
+            _close(spans, open_calls.values(), ends.pop(0))
+            open_calls.clear()
+        if entry["event"] == "open":
+            open_calls[entry["call"]] = len(spans)
+            spans.append(
+                CallSpan(
+                    entry["region"],
+                    entry["reader"],
+                    entry["time"],
+                    float("inf"),
+                    entry["after_sequence"],
+                )
+            )
+        elif entry["call"] in open_calls:
+            _close(spans, [open_calls.pop(entry["call"])], entry["time"])
+    if ends:
+        _close(spans, open_calls.values(), ends[0])
+    return spans
+
+
+def _close(spans: list[CallSpan], indexes: Iterable[int], when: float) -> None:
+    for index in indexes:
+        spans[index] = spans[index]._replace(closed=when)
+
+
+def overlapping(spans: Iterable[CallSpan], halted: Iterable[str] = ()) -> list[Overlap]:
+    """Return the pairs of calls that read one region at the same time.
+
+    Arguments:
+        spans: calls.
+        halted: readers that were stopped with SIGSTOP: their connection stays open and nobody can
+            close it for them.
+    """
+    by_region: dict[str, list[CallSpan]] = defaultdict(list)
+    for span in spans:
+        if span.reader not in set(halted):
+            by_region[span.region].append(span)
+    found = []
+    for ordered in by_region.values():
+        for index, first in enumerate(ordered):
+            found += [
+                Overlap(first, second)
+                for second in ordered[index + 1 :]
+                if second.opened < first.closed
+            ]
+    return found
