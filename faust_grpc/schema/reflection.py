@@ -25,7 +25,7 @@ _Answer = TypeVar("_Answer")
 #: The way out of every failure that asking again will not mend.
 _REMEDY = "give schema= a generated module or a descriptor set"
 #: More imports than any real API has; a server that invents ever new ones ends here.
-_MAX_FILES = 2000
+_MAX_FILES = 1000
 #: Core sometimes loses a bidirectional call as it opens and calls that INTERNAL.
 _ATTEMPTS = 3
 _LOST_BY_CORE = "Internal error from Core"
