@@ -63,7 +63,7 @@ def request(found: Method) -> bytes:
 
 def raw_sync() -> None:
     found = method()
-    options = [(ChannelOptions.SingleThreadedUnaryStream, 1), ("grpc.max_receive_message_length", -1)]
+    options = [(ChannelOptions.SingleThreadedUnaryStream, 1)]
     with grpc.insecure_channel(TARGET, options=options) as channel:
         for _ in channel.unary_stream(found.path)(request(found)):
             if meter.event():
@@ -119,10 +119,15 @@ def _naive(app: faust.App, found: Method) -> Any:
     channel = app.channel()
     app.Table("unused", default=int)  # a worker without any topic does not start
 
+    ready = asyncio.Event()
+
+    @app.on_rebalance_complete.connect
+    async def recovered(*_args: Any, **_kwargs: Any) -> None:
+        ready.set()
+
     @app.task
     async def read() -> None:
-        while not app.flow_control.is_active():
-            await asyncio.sleep(0.1)
+        await ready.wait()
         async with grpc.aio.insecure_channel(TARGET) as grpc_channel:
             call = grpc_channel.unary_stream(
                 found.path, response_deserializer=found.response_class.FromString

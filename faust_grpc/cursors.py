@@ -75,7 +75,8 @@ class Cursor:
                 f"Cursor(advance={self.advance!r}): {request.full_name}.{self.into} is "
                 f"{target}; only an integer can be advanced by a number"
             )
-        return BoundCursor(self, read, write)
+        kind = None if callable(self.path) or callable(self.advance) else target
+        return BoundCursor(self, kind, read, write)
 
 
 class BoundCursor:
@@ -83,21 +84,43 @@ class BoundCursor:
 
     Arguments:
         declared: the declaration.
+        kind: what positions are: ``"int"``, ``"str"`` or ``"bytes"``; ``None`` when callables
+            convert between the two ends.
         read: message → position or ``None``.
         write: (request, position) → sets the request's field.
     """
 
-    __slots__ = ("_write", "declared", "read")
+    __slots__ = ("_write", "declared", "kind", "read")
 
     def __init__(
         self,
         declared: Cursor,
+        kind: str | None,
         read: Callable[[Any], CursorValue | None],
         write: Callable[[Message, Any], None],
     ) -> None:
         self.declared = declared
+        self.kind = kind
         self.read = read
         self._write = write
+
+    def check(self, position: CursorValue, where: str) -> None:
+        """Refuse a saved position that cannot be one of this cursor.
+
+        Arguments:
+            position: as it was saved, perhaps by an older declaration.
+            where: names the split in the error.
+
+        Raises:
+            ConfigurationError: it is of another kind.
+        """
+        found = type(position).__name__
+        if self.kind is not None and found != self.kind:
+            raise ConfigurationError(
+                f"{where}: the saved cursor {position!r} is {found}, but {self.declared.path!r} is "
+                f"{self.kind}: the source was declared with another cursor when it was saved; "
+                "give the source another name= to begin anew"
+            )
 
     def resume(self, request: Message, position: CursorValue) -> Message:
         """Return a copy of the request that resumes behind a position."""

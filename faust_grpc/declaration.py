@@ -19,7 +19,7 @@ from .protocol import DeclaredProtocol, ErrorField
 from .requests import build_request
 from .schema import Method, Schema
 from .status import Rule
-from .targets import Target
+from .targets import Target, parse_target
 from .types import CursorValue, DeadLetter, Split
 
 __all__ = ["Declaration", "Plan", "splits_from"]
@@ -113,7 +113,13 @@ class Plan:
     requests: Mapping[str, Message]
 
     def protocol(self, split: Split, resume: CursorValue | None) -> DeclaredProtocol:
-        """Return the state machine for one split's life, resumed behind a saved position."""
+        """Return the state machine for one split's life, resumed behind a saved position.
+
+        Raises:
+            ConfigurationError: the saved position is of another kind than the cursor's field.
+        """
+        if self.cursor is not None and resume is not None:
+            self.cursor.check(resume, f"{self.declaration.name}/{split.name}")
         return DeclaredProtocol(
             self.method,
             self.requests[split.name],
@@ -135,7 +141,7 @@ def splits_from(
         option: ready splits, or a mapping of name → request fields that differ.
 
     Raises:
-        ConfigurationError: none at all, or a name twice.
+        ConfigurationError: none at all, a name twice, or a target that cannot be dialled.
     """
     if option is None:
         return (Split("main"),)
@@ -147,6 +153,9 @@ def splits_from(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigurationError(f"splits=: the name {twice[0]!r} is there twice")
+    for split in splits:
+        if split.target is not None:
+            parse_target(split.target)
     if not splits:
         raise ConfigurationError("splits=: is empty; leave it out for a single stream")
     return splits

@@ -21,7 +21,7 @@ from .exceptions import ReflectionFailed
 from .messages import SourceMessage
 from .protocol import Dead
 from .schema import ReflectionSchema
-from .splits import RunningSplit
+from .splits import RunningSplit, SplitState
 from .targets import parse_target
 from .types import CursorValue, DeadLetter
 
@@ -106,6 +106,8 @@ class Feed:
     def assign(self, assigned: Mapping[str, Assigned]) -> None:
         """Run exactly these splits; those that run already go on as they are."""
         self._assigned = assigned
+        # One that had stopped for a person gets another try.
+        self.drop([split.name for split in self if split.state is SplitState.FATAL])
         self._reconcile()
 
     def drop(self, names: Iterable[str]) -> None:

@@ -64,6 +64,14 @@ class SourceMessage(Message):
         self.delivery = delivery
         self.split = split
 
+    def finish(self) -> None:
+        """One subscription finished it: as ``ack``, without its lock, on the event loop only."""
+        if self.refcount > 1:
+            self.refcount -= 1
+        elif not self._acked:
+            self.refcount = 0
+            self.acked = True
+
     @property
     def acked(self) -> bool:
         """Every subscription finished it."""

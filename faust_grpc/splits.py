@@ -266,7 +266,7 @@ class RunningSplit:
     def _ended(self, status: Status) -> None:
         if self.state is SplitState.CLOSED:
             return
-        advice = explain(status)
+        advice = explain(status, tls=self._connection.tls is not None)
         if advice:
             status = Status(status.code, f"{status.details} [{advice}]", status.ours)
         self._perform(self.protocol.ended(status))

@@ -61,8 +61,8 @@ class SourceIteration(faust.Stream[Any]):
                     if now > turn_ends or now > lease.until:
                         break
                     event = events.popleft()
-                    message = event.message
-                    if not message.split.is_live:  # type: ignore[attr-defined]
+                    message: Any = event.message
+                    if not message.split.is_live:
                         continue  # another worker has it, or will have it again
                     state = on_in(message.tp, message.offset, self, event)
                     set_current(reference(event))
@@ -82,7 +82,7 @@ class SourceIteration(faust.Stream[Any]):
                         if self._taken is taken:
                             self._taken = None
                             if ack:
-                                _ack(message)
+                                message.finish()
                                 on_out(message.tp, message.offset, self, event, state)
         except StopAsyncIteration:
             return  # Faust throws it into the channel to end a stream
@@ -209,8 +209,8 @@ class SourceIteration(faust.Stream[Any]):
         _, on_out = self._sensor_hooks()
         for event, ack, state in taken or ():
             if ack:
-                message = event.message
-                _ack(message)
+                message: Any = event.message
+                message.finish()
                 on_out(message.tp, message.offset, self, event, state)
 
     async def _end(self, channel: SourceChannel, started: bool) -> None:
@@ -306,15 +306,6 @@ def _listens(sensor: type[Any]) -> bool:
 
 def _nothing(*_: Any) -> None:
     """For applications without a sensor that listens."""
-
-
-def _ack(message: Any) -> None:
-    """As ``Message.ack``, without its lock: everything here is on the event loop."""
-    if message.refcount > 1:
-        message.refcount -= 1
-    elif not message.acked:
-        message.refcount = 0
-        message.acked = True
 
 
 async def _wait_until(subscription: Subscription, deadline: float) -> bool:

@@ -87,7 +87,8 @@ class Subscription:
     def close(self) -> None:
         """Nobody will take the rest: finish it, so that the checkpoint does not wait for it."""
         while self.events:
-            self.events.popleft().ack()
+            message: Any = self.events.popleft().message
+            message.finish()
 
 
 async def _wait(waiters: list[asyncio.Future[None]]) -> None:
