@@ -1,4 +1,4 @@
-"""Model classes seen alike: a faust.Record, a dataclass, a pydantic model.
+"""Model classes seen alike: a faust.Record, a dataclass, a named tuple, a pydantic model.
 
 Faust is not imported here: a Record is known by what every Record class carries.
 """
@@ -54,7 +54,13 @@ def is_record(cls: Any) -> bool:
 
 def is_model(cls: Any) -> bool:
     """Return whether objects of a class are made field by field."""
-    return is_record(cls) or (isinstance(cls, type) and dataclasses.is_dataclass(cls))
+    return isinstance(cls, type) and (
+        is_record(cls) or dataclasses.is_dataclass(cls) or _is_named_tuple(cls)
+    )
+
+
+def _is_named_tuple(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
 
 
 def is_pydantic(cls: Any) -> bool:
@@ -63,12 +69,21 @@ def is_pydantic(cls: Any) -> bool:
 
 
 def model_of(cls: Any) -> Model:
-    """Return how a Record or dataclass is made.
+    """Return how a Record, dataclass or named tuple is made.
 
     Raises:
         ConfigurationError: it cannot be made, or its annotations cannot be read.
     """
-    return _record(cls) if is_record(cls) else _dataclass(cls)
+    if is_record(cls):
+        return _record(cls)
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError as exc:
+        raise ConfigurationError(
+            f"value_type={cls.__name__}: an annotation cannot be read: {exc}"
+        ) from exc
+    fields = _named_tuple(cls, hints) if _is_named_tuple(cls) else _dataclass(cls, hints)
+    return Model(fields, {}, lambda values: cls(**values))
 
 
 def _record(cls: Any) -> Model:
@@ -117,14 +132,8 @@ def _bare(cls: Any, lazy: list[str]) -> Callable[[dict[str, Any]], Any]:
     return construct
 
 
-def _dataclass(cls: Any) -> Model:
-    try:
-        hints = typing.get_type_hints(cls)
-    except NameError as exc:
-        raise ConfigurationError(
-            f"value_type={cls.__name__}: an annotation cannot be read: {exc}"
-        ) from exc
-    fields = tuple(
+def _dataclass(cls: Any, hints: dict[str, Any]) -> tuple[Field, ...]:
+    return tuple(
         Field(
             field.name,
             str(field.metadata.get("field", field.name)),
@@ -135,4 +144,9 @@ def _dataclass(cls: Any) -> Model:
         for field in dataclasses.fields(cls)
         if field.init
     )
-    return Model(fields, {}, lambda values: cls(**values))
+
+
+def _named_tuple(cls: Any, hints: dict[str, Any]) -> tuple[Field, ...]:
+    return tuple(
+        Field(name, name, hints.get(name, Any), name in cls._field_defaults) for name in cls._fields
+    )

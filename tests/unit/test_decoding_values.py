@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Dict, List, Optional, TypedDict  # noqa: UP035 - as Faust's users write
+from typing import Any, Dict, List, NamedTuple, Optional, TypedDict  # noqa: UP035 - as Faust's users write
 from uuid import UUID
 
 import faust
@@ -47,6 +47,12 @@ class BatchRecord(faust.Record):
 class NodeRecord(faust.Record):
     n: int
     next: Optional[NodeRecord] = None  # noqa: UP045
+
+
+class TickTuple(NamedTuple):
+    seq: int
+    at: datetime | None
+    price: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,15 @@ def test_a_record_with_a_constructor_of_its_own_is_constructed() -> None:
         convert(Strict, Tick(sym="long"))
 
 
+def test_a_record_with_enums_and_decimals() -> None:
+    class Rich(faust.Record):
+        one: Alias
+        many: List[Alias]  # noqa: UP006
+
+    rich = convert(Rich, E(one=1, many=[0]))
+    assert (rich.one, rich.many) == (Alias.STARTED, [Alias.ZERO])
+
+
 def test_unset_fields_take_the_default_of_the_class() -> None:
     class Defaults(faust.Record):
         opt_i: int = 7
@@ -203,6 +218,19 @@ def test_dataclasses() -> None:
     batch = convert(BatchData, MESSAGE)
     assert batch.ticks == (TickData(1, Decimal("2.5"), AT), TickData(2, Decimal("0.0")))
     assert batch.last == {"A": TickData(3, Decimal("0.0"))}
+
+
+def test_named_tuples() -> None:
+    assert convert(TickTuple, Tick(seq=3)) == TickTuple(3, None, 0.5)
+
+
+def test_an_annotation_that_cannot_be_read() -> None:
+    @dataclass
+    class Lost:
+        seq: Nowhere  # type: ignore[name-defined]  # noqa: F821 - that is the point
+
+    with pytest.raises(ConfigurationError, match="value_type=Lost: an annotation cannot be read"):
+        convert(Lost, Tick())
 
 
 def test_recursive_types() -> None:
