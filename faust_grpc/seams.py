@@ -120,13 +120,23 @@ class RestartingSupervisor(OneForOneSupervisor):
     """Restarts a crashed agent at once, again and again, and never ends the worker.
 
     mode's own waits 5 s when an agent crashes while another restart is under way (the wake-up is
-    lost), and ends the worker on two crashes within 10 ms. Overrides ``wakeup`` and ``raises``.
-    mode-streaming 0.7.
+    lost), and ends the worker on two crashes within 10 ms. Overrides ``wakeup``,
+    ``restart_service`` and ``raises``. mode-streaming 0.7.
     """
 
     def __init__(self, *services: Any, **options: Any) -> None:
         # ``raises=None`` makes the token bucket wait instead of raising.
         super().__init__(*services, **{**options, "raises": None})
+
+    async def restart_service(self, service: Any) -> None:
+        """Replace a crashed service by one that counts as started.
+
+        Faust's replacement runs, but the supervisor only looks for crashes of started services:
+        the next crash would be seen at the second look after it, 5 s later.
+        """
+        index = self._index[service]
+        await super().restart_service(service)
+        await self._services[index].maybe_start()
 
     def wakeup(self) -> None:
         """Look for crashed services now, or as soon as the current look is over."""
