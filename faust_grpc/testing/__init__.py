@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .brokers import Broker, MockBroker, broker
-from .processes import ChildProcess, NotReady, free_port, wait_until
+from .processes import ChildProcess, NotReady, eventually, free_port, wait_until
 from .server import End, Fail, ReceivedCall, Replay, Reset, ScriptedServer, Send, Stall
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Send",
     "Stall",
     "broker",
+    "eventually",
     "free_port",
     "wait_until",
 ]

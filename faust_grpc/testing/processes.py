@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import re
 import signal
 import socket
@@ -17,14 +19,18 @@ from typing import TypeVar
 
 from ..exceptions import HostError
 
-__all__ = ["ChildProcess", "NotReady", "free_port", "wait_until"]
+__all__ = ["ChildProcess", "NotReady", "eventually", "free_port", "wait_until"]
 
 _SUPERVISE = Path(__file__).with_name("_supervise.py")
 #: Time between two looks at a condition.
 _POLL_SECONDS = 0.02
+#: Linux gives outgoing connections ports from 32768 on, other systems from 49152 on.
+_PORTS = (15_000, 32_768)
 
 ProcessT = TypeVar("ProcessT", bound="ChildProcess")
 
+#: Not seeded by anybody: two test runs at once must not draw the same ports.
+_random = random.SystemRandom()
 _given: set[int] = set()
 _given_lock = threading.Lock()
 
@@ -34,12 +40,18 @@ class NotReady(HostError):
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody uses, and that was not returned before."""
+    """Return a TCP port of 127.0.0.1 that nobody uses, and that was not returned before.
+
+    It is below the ports that the system gives to outgoing connections: while a server is down,
+    one of those could take its port, even a client that dials it (and so connects to itself).
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        with _given_lock:
+        port = _random.randrange(*_PORTS)
+        with socket.socket() as probe, _given_lock:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
             if port not in _given:
                 _given.add(port)
                 return port
@@ -61,6 +73,21 @@ def wait_until(condition: Callable[[], object], timeout: float = 10.0, what: str
         if time.monotonic() > deadline:
             raise NotReady(f"not within {timeout:g} s: {what or condition}")
         time.sleep(_POLL_SECONDS)
+
+
+async def eventually(
+    condition: Callable[[], object], timeout: float = 10.0, what: str = ""
+) -> None:
+    """Like :func:`wait_until`, on an event loop.
+
+    Raises:
+        NotReady: the condition did not hold in time.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotReady(f"not within {timeout:g} s: {what or condition}")
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 class ChildProcess:

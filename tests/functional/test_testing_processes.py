@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from faust_grpc.testing import ChildProcess, NotReady, free_port, wait_until
+from faust_grpc.testing import ChildProcess, NotReady, eventually, free_port, wait_until
 
 #: A program that starts a child of its own and says both process ids.
 PARENT = """
@@ -51,6 +52,14 @@ def test_free_ports_differ() -> None:
 def test_wait_until_names_what_did_not_happen() -> None:
     with pytest.raises(NotReady, match=r"not within 0\.01 s: the moon"):
         wait_until(lambda: False, 0.01, "the moon")
+
+
+async def test_eventually_leaves_the_loop_running() -> None:
+    event = asyncio.Event()
+    asyncio.get_running_loop().call_soon(event.set)
+    await eventually(event.is_set)
+    with pytest.raises(NotReady, match="the moon"):
+        await eventually(lambda: False, 0.01, "the moon")
 
 
 def test_runs_and_reports_the_status(log: Path) -> None:
