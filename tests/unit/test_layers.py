@@ -47,6 +47,7 @@ RANKS = {
     "runner": 7,
     "source": 7,
     "cli": 8,
+    "demo": 8,
     "testing": 8,
     "__main__": 8,
 }
@@ -70,7 +71,9 @@ SIDEWAYS = {
     ("runner", "assignment"),
     ("source", "assignment"),
     ("source", "runner"),
+    ("cli", "demo"),
     ("cli", "testing"),
+    ("demo", "testing"),
     ("__main__", "cli"),
 }
 
