@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .types import Split
 
-__all__ = ["Membership", "co_owned", "partition_of", "wanted_splits"]
+__all__ = ["Membership", "Owned", "co_owned", "partition_of", "wanted_splits"]
 
 
 class Membership:
@@ -30,7 +30,9 @@ class Membership:
         self._generation = None
 
 
-class _Owned(NamedTuple):
+class Owned(NamedTuple):
+    """What :func:`co_owned` found."""
+
     partitions: frozenset[int]
     #: Partitions of the checkpoint whose tables are (for now) with another worker.
     waiting: frozenset[int]
@@ -38,7 +40,7 @@ class _Owned(NamedTuple):
 
 def co_owned(
     actives: Iterable[tuple[str, int]], checkpoints: Iterable[str], tables: Iterable[str]
-) -> _Owned:
+) -> Owned:
     """Return the partitions that we own in every topic that an event of them may touch.
 
     Faust's assignor gives topics with equal partition count and equal subscribers one shared
@@ -55,7 +57,7 @@ def co_owned(
     ours = [by_topic.get(topic, set()) for topic in checkpoints]
     owned = set.intersection(*ours) if ours else set()
     ready = owned.intersection(*(by_topic.get(topic, set()) for topic in tables))
-    return _Owned(frozenset(ready), frozenset(owned - ready))
+    return Owned(frozenset(ready), frozenset(owned - ready))
 
 
 def partition_of(index: int, partitions: int) -> int:

@@ -7,6 +7,7 @@ once per checkpoint, before the checkpoint: a saved cursor is never ahead of the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,10 @@ from faust.types.tuples import TP
 
 from .exceptions import HostError, PartitionNotOwned
 
-__all__ = ["Batch", "Changelog", "Write", "WriteFailed"]
+__all__ = ["Batch", "Changelog", "Record", "Write", "WriteFailed", "encode"]
+
+#: Records serialized before the event loop gets its turn: about a millisecond.
+_SLICE = 100
 
 
 class WriteFailed(HostError):
@@ -51,11 +55,21 @@ class Batch(NamedTuple):
         return len(self.dirty) + len(self.operations)
 
 
+class Record(NamedTuple):
+    """One serialized changelog record."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: Any
+
+
 class Changelog:
     """Dirty keys of every table, by partition, and the producer that writes them.
 
-    Table writes are taken on the event loop; :meth:`write` blocks and runs in a thread. Records
-    are serialized exactly as Faust does it, so Faust's recovery, standbys and tools read them.
+    Table writes are taken on the event loop. Records are serialized exactly as Faust does it, so
+    that Faust's recovery, standbys and tools read them.
 
     Arguments:
         producer: makes the librdkafka producer when the first batch is written.
@@ -69,7 +83,6 @@ class Changelog:
         self._owned: frozenset[int] = frozenset()
         self._dirty: dict[int, dict[tuple[Collection, Any], Write]] = {}
         self._operations: dict[int, list[Write]] = {}
-        self._failures: list[str] = []
 
     def own(self, partitions: Iterable[int]) -> None:
         """Take writes for these partitions only; what others had not written is dropped.
@@ -100,7 +113,7 @@ class Changelog:
             self._dirty.setdefault(partition, {})[write.table, write.key] = write
 
     def snapshot(self) -> list[Batch]:
-        """Take what is dirty now, for :meth:`write`."""
+        """Take what is dirty now."""
         dirty, self._dirty = self._dirty, {}
         operations, self._operations = self._operations, {}
         return [
@@ -117,8 +130,8 @@ class Changelog:
             self._dirty[batch.partition] = {**batch.dirty, **newer}
             self._operations.setdefault(batch.partition, [])[:0] = batch.operations
 
-    def write(self, batches: Iterable[Batch]) -> dict[TP, int]:
-        """Write batches and wait until the broker has them all.
+    def write(self, records: Iterable[Record]) -> dict[TP, int]:
+        """Write records and wait until the broker has them all. Blocks: runs in a thread.
 
         Returns:
             The offset of the last record per changelog partition.
@@ -128,25 +141,25 @@ class Changelog:
         """
         if self._producer is None:
             self._producer = self._make_producer()
-        self._failures.clear()
+        producer = self._producer
+        failures: list[str] = []
         offsets: dict[TP, int] = {}
 
         def reported(error: Any, message: Message) -> None:
             if error is not None:
-                self._failures.append(f"{message.topic()}: {error}")
+                failures.append(f"{message.topic()}: {error}")
             else:
                 tp = TP(str(message.topic()), int(message.partition() or 0))
                 offsets[tp] = max(offsets.get(tp, -1), int(message.offset() or 0))
 
         try:
-            for batch in batches:
-                for write in batch.writes():
-                    self._produce(self._producer, batch.partition, write, reported)
-            waiting = self._producer.flush(self._timeout)
+            for record in records:
+                _produce(producer, record, reported)
+            waiting = producer.flush(self._timeout)
         except KafkaException as exc:
             raise WriteFailed(f"changelog write failed: {exc}") from exc
-        if waiting or self._failures:
-            first = self._failures[0] if self._failures else f"{waiting} records not taken"
+        if waiting or failures:
+            first = failures[0] if failures else f"{waiting} records were not taken"
             raise WriteFailed(f"changelog write failed: {first} in {self._timeout:g} s")
         return offsets
 
@@ -160,22 +173,53 @@ class Changelog:
         """Let the producer go."""
         self._producer = None
 
-    def _produce(
-        self, producer: Producer, partition: int, write: Write, reported: Callable[..., None]
-    ) -> None:
-        table = write.table
-        topic: Any = table.changelog_topic  # its interface lacks the headers argument
+
+async def encode(batches: Iterable[Batch]) -> list[Record]:
+    """Serialize batches as Faust does, on the event loop and in slices.
+
+    Not in a thread: an agent may change a value in place while it is being serialized. What it
+    changes between two slices is written too; tables may be ahead of the cursors, never behind.
+
+    Raises:
+        HostError: a key or value cannot be serialized; the text names the table.
+    """
+    records: list[Record] = []
+    for batch in batches:
+        for write in batch.writes():
+            records.append(_encoded(batch.partition, write))
+            if not len(records) % _SLICE:
+                await asyncio.sleep(0)
+    return records
+
+
+def _encoded(partition: int, write: Write) -> Record:
+    table = write.table
+    topic: Any = table.changelog_topic  # its interface lacks the headers argument
+    try:
         key, headers = topic.prepare_key(
             write.key, write.key_serializer or table.key_serializer, None, {}
         )
         value, headers = topic.prepare_value(
             write.value, write.value_serializer or table.value_serializer, None, headers
         )
-        name = topic.get_topic_name()
-        pairs = list(headers.items()) if headers else None
-        while True:
-            try:
-                producer.produce(name, value, key, partition, headers=pairs, on_delivery=reported)
-                return
-            except BufferError:
-                producer.poll(0.1)  # its queue is full: let it send some
+    except Exception as exc:  # any of the user's codecs
+        raise HostError(
+            f"table {table.name!r}: key {write.key!r} or its value cannot be serialized: {exc!r}"
+        ) from exc
+    return Record(topic.get_topic_name(), partition, key, value, list(headers.items()) or None)
+
+
+def _produce(producer: Producer, record: Record, reported: Callable[..., None]) -> None:
+    while True:
+        try:
+            producer.produce(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                headers=record.headers,
+                on_delivery=reported,
+            )
+            return
+        except BufferError:
+            producer.poll(0.1)  # its queue is full: let it send some

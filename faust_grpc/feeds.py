@@ -202,9 +202,7 @@ class Feed:
         """Put the events of one message into every subscription."""
         subscriptions = self.channel.subscriptions
         if not subscriptions:
-            # The last reader went away: keep the split's place, to be read again when one is back.
-            self.drop([split.name])
-            self.waiting_for = "an agent that reads it"
+            self._unread(split)
             return
         app = self.channel.app
         event_class, count = self._event_class, len(subscriptions)
@@ -217,6 +215,13 @@ class Feed:
             for subscription in subscriptions:
                 subscription.events.append(event)
                 subscription.wake()
+
+    def _unread(self, split: RunningSplit) -> None:
+        """The last reader went away: go on from what was finished when one is back."""
+        resume = split.protocol.mark.cursor()
+        self._assigned = {**self._assigned, split.name: Assigned(split.partition, resume)}
+        self.drop([split.name])
+        self.waiting_for = "an agent that reads it"
 
     def dead(self, split: RunningSplit, action: Dead) -> None:
         """Keep a bad message."""

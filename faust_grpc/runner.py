@@ -15,8 +15,8 @@ from faust.sensors.base import Sensor
 from faust.types import AppT
 
 from . import seams
-from .assignment import Membership, co_owned, wanted_splits
-from .changelog import Batch, Changelog, Write, WriteFailed
+from .assignment import Membership, Owned, co_owned, wanted_splits
+from .changelog import Batch, Changelog, Write, WriteFailed, encode
 from .cursors import dump_cursor, load_cursor
 from .exceptions import ConfigurationError, PeerError
 from .feeds import Assigned, Feed
@@ -77,6 +77,7 @@ class Runner(Sensor):
             seams.install_stream(app)
         app.on_after_configured.connect(self._on_configured)
         app.on_partitions_revoked.connect(self._on_revoked)
+        app.on_partitions_assigned.connect(self._on_assigned)
         app.on_before_shutdown.connect(self._on_shutdown)
 
     def _on_configured(self, *_args: Any, **_kwargs: Any) -> None:
@@ -198,18 +199,21 @@ class Runner(Sensor):
         await seams.ask_for_rejoin(self.app)
         return False
 
-    def _owned(self) -> frozenset[int]:
+    def _co_owned(self) -> Owned:
         app = self.app
         tables = [
             table.changelog_topic_name
             for table in app.tables.values()
             if not table.is_global and (table.partitions or 0) in (0, app.conf.topic_partitions)
         ]
-        owned = co_owned(
+        return co_owned(
             app.assignor.assigned_actives(),
             [table.changelog_topic_name for table in self._checkpoints.values()],
             tables,
         )
+
+    def _owned(self) -> frozenset[int]:
+        owned = self._co_owned()
         if owned.waiting:
             logger.warning(
                 "Partitions %s: their tables are with another worker; waiting for the next "
@@ -247,6 +251,12 @@ class Runner(Sensor):
 
     def _on_heartbeat(self) -> None:
         self.lease.renew(LEASE_PART * self.app.conf.broker_session_timeout)
+
+    async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
+        """End the calls of what went to another worker: it need not wait for our recovery."""
+        owned = self._co_owned().partitions
+        for feed in self._clustered:
+            feed.drop([split.name for split in feed if split.partition not in owned])
 
     async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
         """Quiesce: early enough because our subscriptions do not depend on Faust's flow control."""
@@ -301,20 +311,22 @@ class Runner(Sensor):
             return True
         loop = asyncio.get_running_loop()
         try:
-            offsets = await loop.run_in_executor(None, self.changelog.write, batches)
-            await loop.run_in_executor(None, self.changelog.write, self._cursor_batches(moved))
+            tables = await encode(batches)
+            offsets = await loop.run_in_executor(None, self.changelog.write, tables)
+            cursors = await encode(self._cursor_batches(moved))
+            await loop.run_in_executor(None, self.changelog.write, cursors)
         except WriteFailed as exc:
             logger.error("Checkpoint not saved, trying again: %s", exc)
             self.changelog.put_back(batches)
             return False
-        for tables in self.app.tables.values():
+        for table in self.app.tables.values():
             for tp, offset in offsets.items():
-                if tp.topic == tables.changelog_topic_name:
-                    tables.data.set_persisted_offset(tp, offset)
+                if tp.topic == table.changelog_topic_name:
+                    table.data.set_persisted_offset(tp, offset)
         for split, checkpoint in moved:
             split.protocol.saved(checkpoint)
-            table = self._checkpoints[split.source]
-            table.remember(split.name, split.partition, _stored(checkpoint))
+            saved = self._checkpoints[split.source]
+            saved.remember(split.name, split.partition, _stored(checkpoint))
         return True
 
     def _moved(self) -> list[tuple[RunningSplit, Checkpoint]]:
