@@ -46,8 +46,8 @@ def build_decoder(
         method: the method whose responses are decoded.
         value_type: what an event's value is. ``None``: the protobuf message. ``dict``: plain
             Python (rules in :mod:`faust_grpc.decoding.plain`). A ``faust.Record``, dataclass,
-            named tuple or pydantic model (rules in :mod:`faust_grpc.decoding.typed`), a class with
-            ``FromString``, or any callable of the message.
+            named tuple or pydantic model (rules in :mod:`faust_grpc.decoding.typed`), a class
+            that reads bytes (``FromString`` or ``deserialize``), or any callable of the message.
         key: path of the event's key, or a callable of the message (of the element, with explode).
         timestamp: path of the event's time, or a callable. A number is in seconds; for another
             unit give a pair: ``("sent_at", "ms")``, likewise ``"us"`` and ``"ns"``. What is not

@@ -160,6 +160,8 @@ def _check_names(
 
 
 def _is_optional(annotation: Any) -> bool:
+    while hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
     return _bare_type(annotation) is None or type(None) in get_args(annotation)
 
 

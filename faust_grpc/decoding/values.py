@@ -34,9 +34,9 @@ def value_from(value_type: Any, descriptor: Descriptor) -> Converter:
         if issubclass(value_type, Message):
             return _other_class(value_type, descriptor)
         # Before dataclasses: classes of other protobuf libraries are dataclasses too.
-        if callable(from_string := getattr(value_type, "FromString", None)):
+        if (from_bytes := _parser(value_type)) is not None:
             return called(
-                "value_type", lambda message: from_string(message.SerializePartialToString())
+                "value_type", lambda message: from_bytes(message.SerializePartialToString())
             )
         if is_model(value_type) or is_pydantic(value_type):
             return TypedConverters().model(value_type, descriptor)
@@ -46,6 +46,12 @@ def value_from(value_type: Any, descriptor: Descriptor) -> Converter:
             "model, or a callable of the message"
         )
     return called("value_type", value_type)
+
+
+def _parser(value_type: Any) -> Any:
+    """Return what makes an object of a class from bytes: betterproto's name for it, proto-plus'."""
+    candidates = (getattr(value_type, name, None) for name in ("FromString", "deserialize"))
+    return next((candidate for candidate in candidates if callable(candidate)), None)
 
 
 def _other_class(value_type: type[Message], descriptor: Descriptor) -> Converter:

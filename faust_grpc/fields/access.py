@@ -121,7 +121,15 @@ def setter(descriptor: Descriptor, path: str) -> Setter:
     field, name, key = last.value_field, last.field.name, last.at
     if field.message_type is not None:
         enter = _walker([last])
-        return lambda message, value: enter(walk(message)).CopyFrom(check_value(field, value, path))
+
+        def copy(message: Any, value: Any) -> None:
+            checked = check_value(field, value, path)
+            target = enter(walk(message))
+            # An empty message is set too.
+            target.SetInParent()
+            target.CopyFrom(checked)
+
+        return copy
 
     def write(message: Any, value: Any) -> None:
         checked = check_value(field, value, path)

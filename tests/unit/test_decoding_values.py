@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Dict, List, NamedTuple, Optional, TypedDict  # noqa: UP035 - as Faust's users write
+from typing import Annotated, Any, Dict, List, NamedTuple, NewType, Optional, TypedDict  # noqa: UP035 - as Faust's users write
 from uuid import UUID
 
 import faust
@@ -280,17 +280,10 @@ def test_a_generated_class_of_another_pool() -> None:
     assert build_decoder(streaming(Tick), value_type=Tick).value_is_message
 
 
-def test_a_class_of_another_protobuf_library() -> None:
-    class Foreign:
-        raw = b""
-
-        @classmethod
-        def FromString(cls, raw: bytes) -> Foreign:
-            made = cls()
-            made.raw = raw
-            return made
-
-    assert convert(Foreign, Tick(seq=3)).raw == Tick(seq=3).SerializeToString()
+@pytest.mark.parametrize("name", ["FromString", "deserialize"])
+def test_a_class_of_another_protobuf_library(name: str) -> None:
+    foreign = type("Foreign", (), {name: staticmethod(lambda raw: (name, raw))})
+    assert convert(foreign, Tick(seq=3)) == (name, Tick(seq=3).SerializeToString())
 
 
 def test_any_callable() -> None:
@@ -345,6 +338,9 @@ UUID_TEXT = "12345678-1234-5678-1234-567812345678"
         (list[str], "mask", Wkt(mask={"paths": ["a"]}), ["a"]),
         (list[datetime], "many", Wkt(many=[{"seconds": 1}]), [AT]),
         (int | str, "i64", N(i64=3), 3),
+        (Annotated[int | None, ["unhashable"]], "opt_i", P(), None),
+        (Annotated[Decimal, "money"], "st", N(st="1"), Decimal(1)),
+        (NewType("Identifier", str), "st", N(st="x"), "x"),
     ],
     ids=repr,
 )

@@ -182,6 +182,10 @@ def test_setter_copies_a_message() -> None:
     assert frame.tick.seq == 3
 
 
+def test_setting_an_empty_message_sets_it() -> None:
+    assert write(Frame(live=True), "tick", Frame().tick).WhichOneof("body") == "tick"
+
+
 def test_setter_takes_the_same_type_of_another_pool() -> None:
     other = message_class("feed", "cases.feed.v1.Tick")
     assert write(Frame(), "tick", other(seq=3)).tick.seq == 3
