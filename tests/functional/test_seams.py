@@ -219,9 +219,8 @@ class Crashing(Service):
 
 async def test_an_agent_that_crashes_again_and_again_is_restarted() -> None:
     Crashing.starts, Crashing.enough = 0, asyncio.Event()
-    supervisor = seams.RestartingSupervisor(Crashing(), max_restarts=100.0, over=1.0)
-    for service in supervisor._services:
-        supervisor._contribute_to_service(service)
+    supervisor = seams.RestartingSupervisor(max_restarts=100.0, over=1.0)
+    supervisor.add(Crashing())
     await supervisor.start()
     # mode waits 5 s after every lost wake-up (25 s here), and exits at a quick third crash.
     await asyncio.wait_for(Crashing.enough.wait(), 20)
