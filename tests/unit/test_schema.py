@@ -51,7 +51,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         yield importlib.import_module("shop_test_pb2_grpc")
     finally:
         sys.path.remove(str(folder))
-        sys.modules.pop("shop_test_pb2_grpc")
+        sys.modules.pop("shop_test_pb2_grpc", None)
 
 
 def refusal(option: Any) -> str:
