@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..exceptions import FaustGrpcError
+from ..exceptions import FaustGrpcError, nearest
 from .demo import demo
 from .describe import describe
 from .tail import tail
@@ -35,6 +35,15 @@ class Failure(click.ClickException):
 
 class Commands(click.Group):
     """Ends every subcommand the same way, whatever it raised."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; a typo is answered with the nearest."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            ctx.fail(f"no such command {name!r}: {nearest(name, self.commands)}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""

@@ -32,6 +32,7 @@ class OrdersLost(FaustGrpcError):
 )
 @click.option(
     "--seconds",
+    metavar="S",
     type=click.FloatRange(min=12),
     default=20,
     show_default=True,

@@ -39,7 +39,7 @@ def describe(
       faust-grpc describe localhost:50051
       faust-grpc describe localhost:50051 shop.v1.OrderService
       faust-grpc describe localhost:50051 shop.v1.OrderService/StreamOrders
-      faust-grpc describe https://api.example.com:443 -H "authorization=Bearer $TOKEN"
+      faust-grpc describe https://api.example.com:443 -H "x-api-key=$KEY"
       faust-grpc describe --descriptor-set orders.binpb shop.v1.Order
     """
     if descriptor_set is not None:

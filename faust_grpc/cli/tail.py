@@ -27,7 +27,7 @@ __all__ = ["tail"]
     help="Take the types from this file instead of server reflection.",
 )
 @click.option(
-    "--limit", "-n", type=click.IntRange(min=1), help="Stop after so many messages, with status 0."
+    "--limit", "-n", metavar="N", type=click.IntRange(min=1), help="Stop after N messages."
 )
 @click.option(
     "--cursor",

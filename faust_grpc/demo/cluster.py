@@ -19,7 +19,7 @@ from .settings import WorkerSettings
 __all__ = ["Cluster", "Member"]
 
 #: Short, so that a dead worker is soon noticed; long enough for a machine with two busy cores.
-SESSION_SECONDS = 4.0
+SESSION_SECONDS = 3.0
 #: A worker that did not write its status for so long is not working.
 _SILENT_SECONDS = 3.0
 

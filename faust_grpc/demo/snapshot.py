@@ -79,8 +79,8 @@ class Snapshot:
 
     @property
     def all_read(self) -> bool:
-        """Every split has an owner that receives its messages."""
-        return all(split.owner and split.state == "receiving" for split in self.splits)
+        """Every split has an owner whose call the server accepted."""
+        return all(split.state in ("open", "receiving") for split in self.splits)
 
     def owned_by(self, worker: str) -> list[str]:
         """Return the splits that a worker reads."""
