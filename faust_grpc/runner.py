@@ -21,6 +21,7 @@ from .cursors import dump_cursor, load_cursor
 from .exceptions import ConfigurationError, PeerError
 from .feeds import Assigned, Feed
 from .kafka import producer
+from .partitions import find_mismatch
 from .protocol import Checkpoint
 from .splits import RunningSplit
 from .subscriptions import Lease
@@ -58,6 +59,7 @@ class Runner(Sensor):
         self._checkpoints: dict[str, seams.CheckpointTable] = {}
         self._lock = asyncio.Lock()
         self._running = False
+        self._partitions_known = False
         super().__init__()
         self._connect()
 
@@ -147,7 +149,7 @@ class Runner(Sensor):
             await feed.prepare()
         except (ConfigurationError, PeerError) as exc:
             logger.critical("%s: %s", feed.declaration.name, exc)
-            await self.app.crash(exc)
+            await seams.end_worker(self.app, exc, f"{feed.declaration.name}: {exc}")
 
     # Rebalance
 
@@ -162,6 +164,8 @@ class Runner(Sensor):
             seams.watch_heartbeats(self.app, self._on_heartbeat)
             self._on_heartbeat()
             if not await self._have_topics():
+                return
+            if not await self._partitions_fit():
                 return
             continuous = self._membership.joined(generation)
             for feed in self._clustered:
@@ -199,17 +203,31 @@ class Runner(Sensor):
         await seams.ask_for_rejoin(self.app)
         return False
 
-    def _co_owned(self) -> Owned:
+    def _topics(self) -> list[str]:
+        """Return the changelogs of all tables that a source's events may write, checkpoints too."""
         app = self.app
-        tables = [
+        return [
             table.changelog_topic_name
             for table in app.tables.values()
             if not table.is_global and (table.partitions or 0) in (0, app.conf.topic_partitions)
         ]
+
+    async def _partitions_fit(self) -> bool:
+        """Return whether all topics have the app's partition count; else end the worker."""
+        if not self._partitions_known:
+            found = await find_mismatch(self.app, self.kafka_options, self._topics())
+            if found is not None:
+                logger.critical(found)
+                await seams.end_worker(self.app, ConfigurationError(found), found)
+                return False
+            self._partitions_known = True
+        return True
+
+    def _co_owned(self) -> Owned:
         return co_owned(
-            app.assignor.assigned_actives(),
+            self.app.assignor.assigned_actives(),
             [table.changelog_topic_name for table in self._checkpoints.values()],
-            tables,
+            self._topics(),
         )
 
     def _owned(self) -> frozenset[int]:

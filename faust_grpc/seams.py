@@ -20,6 +20,7 @@ from faust.tables.table import Table
 from faust.types import AppT
 from mode.supervisors import OneForOneSupervisor
 from mode.utils.imports import symbol_by_name
+from mode.worker import Worker
 
 from .changelog import Changelog, Write
 from .exceptions import HostError, MixedTable
@@ -30,6 +31,7 @@ __all__ = [
     "CheckpointTable",
     "RestartingSupervisor",
     "ask_for_rejoin",
+    "end_worker",
     "install_stream",
     "restart_agents",
     "take_over_changelog",
@@ -78,6 +80,7 @@ def take_over_changelog(table: Collection, changelog: Changelog) -> None:
     # keys written here stay in memory after their partition moved away.
     partitions = store._key_partition if isinstance(store, MemoryStore) else None
     writers: set[str] = set()
+    partitions_wanted = table.app.conf.topic_partitions
 
     def send_changelog(
         partition: int | None,
@@ -106,6 +109,12 @@ def take_over_changelog(table: Collection, changelog: Changelog) -> None:
             raise HostError(
                 f"table {table.name!r}: events of a scope='worker' source are in every worker and "
                 "cannot write a table; keep a plain dict"
+            )
+        if table.partitions not in (None, partitions_wanted):
+            raise HostError(
+                f"table {table.name!r} has partitions={table.partitions}, but the app has "
+                f"topic_partitions={partitions_wanted}: a source's events can write only tables "
+                "with as many; leave partitions= out of the table"
             )
         changelog.add(partition, Write(table, key, value, key_serializer, value_serializer))
         if partitions is not None:
@@ -163,6 +172,27 @@ def restart_agents(app: AppT, channel: faust.Channel[Any]) -> list[str]:
             if chosen is OneForOneSupervisor:
                 agent.supervisor_strategy = RestartingSupervisor
     return names
+
+
+async def end_worker(app: AppT, error: Exception, text: str) -> None:
+    """Stop the worker in order; its last words are one line, its exit status 1.
+
+    ``Service.crash`` would log a traceback, and end the consumer's thread before its owner. So
+    only the root service, the worker, gets a ``crash_reason``; it raises it when all is stopped.
+    mode passes a ``SystemExit`` on, and Python prints its text. mode-streaming 0.7.
+
+    Arguments:
+        app: the application.
+        error: what happened; an application that runs without a worker crashes with it.
+        text: the line.
+    """
+    root = app.beacon.root
+    worker = root.data if root is not None else None
+    if not isinstance(worker, Worker):
+        await app.crash(error)
+        return
+    worker.crash_reason = SystemExit(text)
+    worker._crashed.set()
 
 
 def watch_heartbeats(app: AppT, answered: Callable[[], None]) -> None:
