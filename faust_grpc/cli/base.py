@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Any, NoReturn
@@ -94,6 +95,8 @@ commands.add_command(demo)
 
 def main() -> None:
     """Run the command line."""
+    # The core reports what happens to its calls as warnings.
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         commands(prog_name="faust-grpc")
     except KeyboardInterrupt:

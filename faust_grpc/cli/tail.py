@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +61,6 @@ def tail(
     """
     server = Server(target, tls_from(**tls), metadata)
     schema = schema_from(descriptor_set)
-    # The core reports what happens to its calls as warnings.
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     following = Following(server, schema, method, request, _cursor(cursor), limit)
     if asyncio.run(following.run()):
         raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from ..exceptions import HostError
 
@@ -98,6 +98,8 @@ def read_table(bootstrap: str, topic: str) -> dict[str, int]:
             raise HostError(f"demo: the broker has no topic {topic}")
         consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
         return _last_values(consumer, topic, set(partitions))
+    except KafkaException as error:
+        raise HostError(f"demo: reading {topic}: {error}") from error
     finally:
         consumer.close()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..exceptions import HostError
 from ..testing import Broker, NotReady
 from .check import Verdict, judge, read_table
 from .cluster import Cluster
@@ -70,12 +71,12 @@ def run_demo(broker: Broker, view: View, *, seconds: float, lose: str = "") -> O
         How it ended; the logs are removed if it ended well.
 
     Raises:
-        NotReady: something did not happen in time; the text ends with where the logs are.
+        HostError: something did not happen in time; the text ends with where the logs are.
     """
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="faust-grpc-demo-"))
     count = round(RATE * max(seconds - OVERHEAD_SECONDS, 2.0))
-    keep = True
+    keep = False
     try:
         view.event(f"starting the {broker.kind} broker")
         with broker:
@@ -86,8 +87,9 @@ def run_demo(broker: Broker, view: View, *, seconds: float, lose: str = "") -> O
                 cluster.close()
         keep = not verdict.good
         return Outcome(verdict, len(cluster.members), time.monotonic() - began, directory)
-    except NotReady as error:
-        raise NotReady(f"{error}\nAll logs are in {directory}") from error
+    except HostError as error:
+        keep = True
+        raise HostError(f"{error}\nAll logs are in {directory}") from error
     finally:
         if not keep:
             shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,96 @@
+"""The demo as people run it, and what its check notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from faust_grpc.demo import Verdict
+from faust_grpc.demo.check import judge
+
+DEMO = (sys.executable, "-m", "faust_grpc", "demo")
+SECONDS = 240.0
+
+
+def test_the_demo_loses_nothing() -> None:
+    result = subprocess.run(
+        [*DEMO, "--seconds", "12", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    *lines, last = [json.loads(line) for line in result.stdout.splitlines()]
+    demo = last["demo"]
+    assert demo["sent"] == demo["processed"] > 0
+    assert demo["lost"] == demo["unknown"] == []
+    assert demo["workers"] == 3
+    events = "\n".join(line["event"] for line in lines if "event" in line)
+    for event in ("order service killed", "started again", "worker-2 killed", "worker-3 took"):
+        assert event in events
+
+
+def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*DEMO, "--plain"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as demo:
+        assert demo.stdout is not None
+        while "two workers started" not in demo.stdout.readline():
+            assert demo.poll() is None
+        demo.send_signal(signal.SIGINT)
+        # Children would keep the pipes open.
+        _, err = demo.communicate(timeout=60)
+
+    assert demo.returncode == 130
+    assert err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+ALL = {"north:1": 1, "north:2": 1, "south:1": 1}
+SENT = {"north": 2, "south": 1}
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        pytest.param([ALL, ALL], Verdict(3, 3, (), 0, ()), id="all"),
+        pytest.param(
+            [ALL, {**ALL, "north:2": 3}], Verdict(3, 3, (), 2, ()), id="one agent saw one again"
+        ),
+        pytest.param(
+            [ALL, {"north:1": 1, "south:1": 1}],
+            Verdict(3, 2, ("north:2",), 0, ()),
+            id="one agent missed one",
+        ),
+        pytest.param([{}, {}], Verdict(3, 0, tuple(ALL), 0, ()), id="nothing at all"),
+        pytest.param(
+            [{**ALL, "south:2": 1}, ALL], Verdict(3, 3, (), 0, ("south:2",)), id="never sent"
+        ),
+    ],
+)
+def test_judge(tables: list[Mapping[str, int]], expected: Verdict) -> None:
+    verdict = judge(SENT, tables)
+
+    assert verdict == expected
+    assert verdict.good is not bool(expected.lost or expected.unknown)
+
+
+def test_a_demo_in_which_nothing_was_sent_is_not_good() -> None:
+    assert not judge({}, [{}, {}]).good
+
+
+def test_lost_orders_are_in_order() -> None:
+    assert judge({"a": 10}, [{}]).lost[-2:] == ("a:9", "a:10")
