@@ -10,7 +10,7 @@ from typing import Any, Literal
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from .exceptions import ConfigurationError, ConversionError, DataError
+from .exceptions import ConfigurationError, ConversionError, DataError, FieldError
 from .fields import getter, kind_of, setter
 from .types import CursorValue
 
@@ -57,13 +57,13 @@ class Cursor:
             ConfigurationError: a path does not exist, cannot hold a position, or the two ends
                 are of different kinds.
         """
-        write = setter(request, self.into)
         target = _checked_kind(request, self.into, "into")
+        write = setter(request, self.into)
         if callable(self.path):
             read = guarded(self.path, "the cursor's path callable")
         else:
-            read = getter(response, self.path)
             source = _checked_kind(response, self.path, "path")
+            read = getter(response, self.path)
             if source != target and not callable(self.advance):
                 raise ConfigurationError(
                     f"Cursor: {response.full_name}.{self.path} is {source}, but "
@@ -76,6 +76,8 @@ class Cursor:
                 f"{target}; only an integer can be advanced by a number"
             )
         kind = None if callable(self.path) or callable(self.advance) else target
+        if self.start is not None and kind is not None:
+            _check_start(self.start, kind)
         return BoundCursor(self, kind, read, write)
 
 
@@ -157,13 +159,22 @@ def guarded(function: Callable[[Any], Any], what: str) -> Callable[[Any], Any]:
 
 
 def _checked_kind(descriptor: Descriptor, path: str, option: str) -> str:
-    kind = kind_of(descriptor, path)
+    try:
+        kind = kind_of(descriptor, path)
+    except FieldError as exc:
+        raise FieldError(f"Cursor({option}={path!r}): {exc}") from exc
     if kind not in _KINDS:
         raise ConfigurationError(
             f"Cursor({option}={path!r}): {descriptor.full_name}.{path} is {kind}; a position is "
             "an integer, str or bytes field"
         )
     return kind
+
+
+def _check_start(start: object, kind: str) -> None:
+    found = type(start).__name__
+    if found != kind:
+        raise ConfigurationError(f"Cursor(start={start!r}): is {found}; the position is {kind}")
 
 
 def dump_cursor(position: CursorValue) -> Any:

@@ -10,14 +10,15 @@ from google.protobuf.message import Message
 
 from .backoff import Delays
 from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Scope
-from .credentials import MetadataProvider
+from .credentials import MetadataProvider, check_metadata
 from .cursors import BoundCursor, Cursor, guarded
 from .decoding import Decoder, build_decoder
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, FieldError
 from .fields import getter
 from .protocol import DeclaredProtocol, ErrorField
 from .requests import build_request
 from .schema import Method, Schema
+from .schema.base import split_name
 from .status import Rule
 from .targets import Target, parse_target
 from .types import CursorValue, DeadLetter, Split
@@ -52,6 +53,18 @@ class Declaration:
     reader: ReaderKind = "auto"
     scope: Scope = "cluster"
     dead_letter: Callable[[DeadLetter], Any] | Any | None = None
+
+    def __post_init__(self) -> None:
+        split_name(self.method)
+        for option, (kind, wanted) in _KINDS.items():
+            value = getattr(self, option)
+            if value is not None and not isinstance(value, kind):
+                raise ConfigurationError(f"{option}={value!r}: give {wanted}")
+        for rule in self.rules:
+            if not isinstance(rule, Rule):
+                raise ConfigurationError(f"rules=: {rule!r} is no Rule(code, verdict, ...)")
+        if not callable(self.metadata):
+            check_metadata(self.metadata)
 
     def plan(self, method: Method) -> Plan:
         """Check every option against the types of the method.
@@ -89,7 +102,10 @@ class Declaration:
             return None
         if callable(self.error):
             return guarded(self.error, "error=")
-        return getter(method.output, self.error)
+        try:
+            return getter(method.output, self.error)
+        except FieldError as exc:
+            raise FieldError(f"error={self.error!r}: {exc}") from exc
 
 
 @dataclass(frozen=True)
@@ -132,6 +148,17 @@ class Plan:
         )
 
 
+#: What can be told from an option's type alone, and what would be right.
+_KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "cursor": (Cursor, "Cursor(path, into=request_field)"),
+    "tls": ((TLS, bool), "True or TLS(...)"),
+    "keepalive": (Keepalive, "Keepalive(...)"),
+    "backoff": (Backoff, "Backoff(...)"),
+    "buffer": (Buffer, "Buffer(...)"),
+    "checkpoint": (Checkpoint, "Checkpoint(...)"),
+}
+
+
 def splits_from(
     option: Sequence[Split] | Mapping[str, Mapping[str, Any]] | None,
 ) -> tuple[Split, ...]:
@@ -149,6 +176,12 @@ def splits_from(
         splits = tuple(Split(name, request) for name, request in option.items())
     else:
         splits = tuple(option)
+        for split in splits:
+            if not isinstance(split, Split):
+                raise ConfigurationError(
+                    f"splits=: {split!r} is no Split; write {{{split!r}: {{request fields}}}} or "
+                    f"[Split({split!r}, {{request fields}})]"
+                )
     names = [split.name for split in splits]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

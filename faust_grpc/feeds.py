@@ -67,12 +67,15 @@ class Feed:
     # Before the first call
 
     async def prepare(self) -> None:
-        """Ask the server for the method's types, for as long as it takes.
+        """Read the credentials; ask the server for the method's types, for as long as it takes.
 
         Raises:
-            ConfigurationError: the declaration does not fit what the server has.
+            ConfigurationError: the declaration does not fit what the server has, or a certificate
+                cannot be used.
             ReflectionFailed: the server cannot tell.
         """
+        for split in self.declaration.splits:
+            self._connection(split.target)
         delays = Delays(self.declaration.backoff)
         while self.plan is None:
             try:

@@ -170,40 +170,45 @@ class GrpcSource(SourceChannel):
         dead_letter: Callable[[DeadLetter], Any] | ChannelT[Any] | None = None,
         kafka_options: Mapping[str, Any] | None = None,
     ) -> None:
-        _one_of("reader", reader, ("auto", "threaded", "aio"))
-        _one_of("scope", scope, ("cluster", "worker"))
-        self.declaration = Declaration(
-            name=name or method.removeprefix("/").replace("/", "."),
-            target=parse_target(target),
-            method=method,
-            schema=schema_from(schema),
-            splits=splits_from(splits),
-            request=request,
-            value_type=value_type,
-            key=key,
-            timestamp=timestamp,
-            cursor=cursor,
-            explode=explode,
-            skip=skip,
-            error=error,
-            rules=tuple(rules),
-            tls=tls,
-            metadata=metadata,
-            keepalive=keepalive or Keepalive(),
-            backoff=backoff or Backoff(),
-            buffer=buffer or Buffer(),
-            checkpoint=checkpoint or Checkpoint(),
-            reader=reader,
-            scope=scope,
-            dead_letter=dead_letter,
-        )
-        static = self.declaration.schema.is_static
-        plan = self.declaration.plan(self.declaration.schema.method(method)) if static else None
-        self._runner = Runner.of(app)
-        super().__init__(app, name=self.declaration.name, lease=self._runner.lease)
-        self._feed = Feed(self, self.declaration, plan)
-        self._runner.add(self._feed)
-        self._runner.kafka_options.update(kafka_options or {})
+        try:
+            _one_of("reader", reader, ("auto", "threaded", "aio"))
+            _one_of("scope", scope, ("cluster", "worker"))
+            _check_dead_letter(dead_letter)
+            self.declaration = Declaration(
+                name=name or method.removeprefix("/").replace("/", "."),
+                target=parse_target(target),
+                method=method,
+                schema=schema_from(schema),
+                splits=splits_from(splits),
+                request=request,
+                value_type=value_type,
+                key=key,
+                timestamp=timestamp,
+                cursor=cursor,
+                explode=explode,
+                skip=skip,
+                error=error,
+                rules=tuple(rules),
+                tls=tls,
+                metadata=metadata,
+                keepalive=keepalive or Keepalive(),
+                backoff=backoff or Backoff(),
+                buffer=buffer or Buffer(),
+                checkpoint=checkpoint or Checkpoint(),
+                reader=reader,
+                scope=scope,
+                dead_letter=dead_letter,
+            )
+            static = self.declaration.schema.is_static
+            plan = self.declaration.plan(self.declaration.schema.method(method)) if static else None
+            self._runner = Runner.of(app)
+            super().__init__(app, name=self.declaration.name, lease=self._runner.lease)
+            self._feed = Feed(self, self.declaration, plan)
+            self._runner.add(self._feed)
+            self._runner.kafka_options.update(kafka_options or {})
+        except ConfigurationError as exc:
+            # A traceback's last lines are what a user reads: their own line, then what is wrong.
+            raise exc.with_traceback(None) from None
 
     def on_subscribed(self) -> None:
         """An agent or stream began to read."""
@@ -220,6 +225,13 @@ class GrpcSource(SourceChannel):
     def __repr__(self) -> str:
         declared = self.declaration
         return f"<GrpcSource {self.name}: {declared.method} at {declared.target}>"
+
+
+def _check_dead_letter(option: object) -> None:
+    if option is not None and not callable(option) and not isinstance(option, ChannelT):
+        raise ConfigurationError(
+            f"dead_letter={option!r}: give a topic, app.topic(name), or a callable"
+        )
 
 
 def _one_of(option: str, value: object, allowed: Sequence[str]) -> None:

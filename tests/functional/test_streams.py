@@ -170,7 +170,7 @@ async def test_take_acks_a_batch_when_the_next_is_asked_for() -> None:
 
         @rig.app.agent(rig.source)
         async def agent(stream: Any) -> None:
-            async for batch in stream.take(4, within=0.05):
+            async for batch in stream.take(4, within=0.5):
                 batches.append(numbers(batch))
                 await go_on.wait()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -271,10 +270,8 @@ def test_a_silent_etcd_is_waited_for(watching: Watching, etcd: Etcd) -> None:
     etcd.put(**{"config/a": "before"})
     watching.wait_for(watching.processed, "first event")
     etcd.stop()
-    paused = time.monotonic()
-    seen = watching.state_file.stat().st_mtime
-    watching.wait_for(lambda: watching.state_file.stat().st_mtime > seen, "sign of life")
+    watching.state_file.unlink(missing_ok=True)
+    watching.wait_for(watching.state, "sign of life")
     etcd.cont()
     later = etcd.put(**{"config/a": "after"})
     watching.wait_for(lambda: (later, "config/a") in watching.processed(), "later event")
-    assert time.monotonic() - paused < READY_SECONDS
