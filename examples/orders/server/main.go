@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 )
 
 type flags struct {
+	host    string
 	port    int
 	rate    uint64
 	count   uint64
@@ -35,7 +37,8 @@ type flags struct {
 
 func parseFlags() flags {
 	var f flags
-	flag.IntVar(&f.port, "port", 50051, "port of 127.0.0.1 to listen on; 0 takes a free one")
+	flag.StringVar(&f.host, "host", "127.0.0.1", "address to listen on; empty is every one of this machine")
+	flag.IntVar(&f.port, "port", 50051, "port to listen on; 0 takes a free one")
 	flag.Uint64Var(&f.rate, "rate", 0, "orders per second of calls that do not ask for a rate; 0 is no limit")
 	flag.Uint64Var(&f.count, "count", 0, "orders in each region; 0 is no end")
 	flag.DurationVar(&f.maxAge, "max-connection-age", 0, "close connections after this time; 0 is never")
@@ -56,7 +59,7 @@ func serve(f flags) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", f.port))
+	listener, err := net.Listen("tcp", net.JoinHostPort(f.host, strconv.Itoa(f.port)))
 	if err != nil {
 		return err
 	}
