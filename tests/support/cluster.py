@@ -6,14 +6,19 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
 from faust_grpc.testing import Broker, NotReady, wait_until
 
-from .judge import CallSpan, Judgement, call_spans, judge, overlapping
+from .judge import CallSpan, Judgement, call_spans, judge, overlapping, read_topic
 from .orders import OrderServer
 from .workers import Worker
 
@@ -80,7 +85,8 @@ class Member(Worker):
         self._cluster = cluster
         self._program = program
         self._starts = 0
-        self._lives: dict[str, dict[str, Any]] = {}
+        #: Every status line of every life.
+        self.told: list[dict[str, Any]] = []
         super().__init__(program, log=cluster.directory / f"{name}.log", name=name)
         self._tail = Tail(self.log)
 
@@ -113,11 +119,11 @@ class Member(Worker):
 
     def status(self) -> dict[str, Any]:
         """Return the last status line of this life; empty before the first."""
-        for line in self._tail.read():
-            if line.startswith('{"status"'):
-                status = json.loads(line)["status"]
-                self._lives[status["reader"]] = status
-        return self._lives.get(self.reader, {})
+        self.told += [
+            json.loads(line)["status"] for line in self._tail.read() if line.startswith('{"status"')
+        ]
+        last = self.told[-1] if self.told else {}
+        return last if last.get("reader") == self.reader else {}
 
 
 class Cluster:
@@ -150,6 +156,7 @@ class Cluster:
         self.server_kills: list[float] = []
         self._calls_tail = Tail(server.call_log)
         self._calls: list[dict[str, Any]] = []
+        self._reached: dict[str, int] = defaultdict(int)
         self._began = time.time()
 
     def __enter__(self) -> Cluster:
@@ -226,6 +233,11 @@ class Cluster:
         """Return a worker's last status line."""
         return self.members[name].status()
 
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """Return all of a worker's status lines."""
+        self.members[name].status()
+        return self.members[name].told
+
     def calls(self) -> list[CallSpan]:
         """Return the calls in the server's log."""
         self._calls += [json.loads(line) for line in self._calls_tail.read()]
@@ -239,14 +251,12 @@ class Cluster:
                 now[span.region].append(span.reader)
         return now
 
-    def cursors(self) -> dict[str, int]:
-        """Return how far each region is processed, according to the running workers."""
-        found: dict[str, int] = {}
+    def reached(self) -> dict[str, int]:
+        """Return how far each region was ever processed, according to the workers."""
         for name in self.running:
-            for region, (state, cursor, *_) in self.status(name).get("splits", {}).items():
-                if state == "receiving" and cursor:
-                    found[region] = max(found.get(region, 0), cursor)
-        return found
+            for region, (_state, cursor, *_) in self.status(name).get("splits", {}).items():
+                self._reached[region] = max(self._reached[region], cursor or 0)
+        return self._reached
 
     # Waiting
 
@@ -266,15 +276,19 @@ class Cluster:
             told = "\n".join(f"{name}: {self.status(name)}" for name in self.running)
             raise NotReady(f"{error}\nreaders: {self.readers()}\n{told}") from None
 
-    def wait_processed(self, more: int = 1, timeout: float = 60.0) -> None:
-        """Wait until every region moved on by so many orders from where it is now."""
-        start = self.cursors()
-        goal = {region: start.get(region, 0) + more for region in self.shop.regions}
-        self.wait(
-            lambda: all(self.cursors().get(region, 0) >= least for region, least in goal.items()),
-            timeout,
-            f"{more} more orders in every region",
-        )
+    def wait_processed(
+        self, more: int = 1, timeout: float = 60.0, regions: Iterable[str] = ()
+    ) -> None:
+        """Wait until regions (all by default) moved on by so many orders, beyond where they were
+        ever."""
+        start = self.reached()
+        goal = {region: start[region] + more for region in regions or self.shop.regions}
+
+        def moved() -> bool:
+            now = self.reached()
+            return all(now[region] >= least for region, least in goal.items())
+
+        self.wait(moved, timeout, f"{more} more orders in {sorted(goal)}")
 
     def wait_settled(self, seconds: float = 2.0, timeout: float = 60.0, idle: int = 0) -> None:
         """Wait until every split has had exactly one reader, the same, for so many seconds, all
@@ -304,6 +318,27 @@ class Cluster:
         for (who,) in last.values():
             spread[who] = spread.get(who, 0) + 1
         self.say(f"settled {time.monotonic() - asked - seconds:.1f} s later: {spread}")
+
+    # Topics
+
+    def produce(self, topic: str, values: Iterable[str]) -> int:
+        """Write records to a topic of 4 partitions, made if it is not there; return how many."""
+        bootstrap = {"bootstrap.servers": self.broker.bootstrap}
+        for made in AdminClient(bootstrap).create_topics([NewTopic(topic, 4)]).values():
+            with suppress(KafkaException):  # it is there
+                made.result()
+        producer, sent = Producer(bootstrap), list(values)
+        for value in sent:
+            producer.produce(topic, value.encode(), value.encode())
+        assert producer.flush(30) == 0
+        return len(sent)
+
+    def table(self, name: str) -> dict[str, Any]:
+        """Return a table's contents, from its changelog."""
+        topic = f"{self.shop.app_id}-{name}-changelog"
+        records = read_topic(self.broker.bootstrap, topic)
+        last = {record.key: record.value for record in records}
+        return {key: value for key, value in last.items() if value is not None}
 
     # The end
 

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import faust
+import faust.streams
 
 from faust_grpc import Backoff, Buffer, Cursor, GrpcSource
 
@@ -53,13 +54,14 @@ sources = [
 seen = app.Table("seen", default=str)
 #: The same by another way: how many orders of a region, and the last one.
 totals = app.Table("totals", default=dict)
-processed = 0
+processed, processed_at = 0, 0.0
 
 
 def count(order: Any) -> None:
     """Count one order in both tables, without changing a value that waits to be written."""
-    global processed
+    global processed, processed_at
     processed += 1
+    processed_at = time.time()
     block, place = divmod(order.sequence - 1, BLOCK)
     key = f"{order.region}:{block}"
     digits = seen[key].ljust(place + 1, "0")
@@ -105,9 +107,11 @@ def status() -> dict[str, Any]:
     return {
         "time": time.time(),
         "reader": READER,
+        "compiled": faust.streams._CStreamIterator is not None,
         "generation": app.consumer_generation_id,
         "rebalancing": app.rebalancing,
         "processed": processed,
+        "processed_at": processed_at,
         "refunded": refunded,
         "waiting_for": [source.status().waiting_for for source in sources],
         "splits": {

@@ -1,0 +1,65 @@
+"""The first start: no topic exists, and Faust's first assignment may not know the new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.cluster import Cluster
+
+from faust_grpc.testing import Broker, broker
+
+SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def fresh_broker() -> Iterator[Broker]:
+    """A Kafka on which nothing ever ran: not even the topic of group offsets exists."""
+    with broker("kafka") as started:
+        yield started
+
+
+def test_first_worker_of_a_fresh_broker(
+    make_cluster: Callable[..., Cluster], fresh_broker: Broker
+) -> None:
+    """It reads within 30 s, without a human."""
+    cluster = make_cluster(broker=fresh_broker)
+    cluster.start("w1")
+    cluster.wait_processed(timeout=SECONDS)
+    cluster.stop("w1")
+    judgement = cluster.judge()
+    assert judgement.problems == []
+    assert judgement.unsaved == 0
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_two_first_workers_at_once(make_cluster: Callable[..., Cluster], attempt: int) -> None:
+    """Both create topics, both join: all splits are read within 30 s, in one place each."""
+    cluster = make_cluster()
+    cluster.start("w1", "w2")
+    cluster.wait_settled(timeout=SECONDS)
+    cluster.stop("w1", "w2")
+    judgement = cluster.judge()
+    assert judgement.problems == []
+    assert judgement.unsaved == 0
+    assert cluster.overlaps() == []
+
+
+def test_source_added_to_a_running_cluster(make_cluster: Callable[..., Cluster]) -> None:
+    """A rolling upgrade: one worker after the other comes back with a second source."""
+    cluster = make_cluster()
+    cluster.start("w1", "w2")
+    cluster.wait_settled()
+    old = dict(cluster.shop.sources)
+    for name in ("w1", "w2"):
+        cluster.stop(name)
+        cluster.shop.sources = {**old, "returns": ["x0", "x1", "x2", "x3"]}
+        cluster.start(name)
+        # While old and new workers are mixed, the splits of the old source go on.
+        cluster.wait_processed(200, timeout=SECONDS, regions=old["orders"])
+    cluster.wait_settled(timeout=SECONDS)
+    cluster.stop("w1", "w2")
+    judgement = cluster.judge()
+    assert judgement.problems == []
+    assert judgement.unsaved == 0
+    assert cluster.overlaps() == []
