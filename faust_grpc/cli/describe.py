@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..exceptions import ReflectionFailed
 from ..schema import DescriptorSet
 from .catalogue import Catalogue
 from .declare import declaration_text
@@ -67,5 +68,7 @@ async def _ask(server: Server, name: str | None) -> Catalogue:
     connection = server.connect()
     try:
         return await Catalogue.ask(connection.aio, server.metadata, name)
+    except ReflectionFailed as error:
+        raise server.explained(error) from error
     finally:
         await connection.close()

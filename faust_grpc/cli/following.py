@@ -103,10 +103,11 @@ class Following:
             try:
                 return await schema.fetch(self._method, connection.aio, self._server.metadata)
             except ReflectionFailed as error:
+                told = self._server.explained(error)
                 if not error.retryable:
-                    raise
+                    raise told from error
                 seconds = delays.next()
-                say(f"{self._server.target}: {error}; trying again in {seconds:.1f} s")
+                say(f"{self._server.target}: {told}; trying again in {seconds:.1f} s")
                 await asyncio.sleep(seconds)
 
     def _split(self, connection: Connection, method: Method) -> RunningSplit:
@@ -135,8 +136,12 @@ class Following:
 
     # As the sink of the split
 
-    def deliver(self, split: RunningSplit, delivery: Delivery) -> None:
-        """Print a message."""
+    def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
+        """Print messages."""
+        for delivery in deliveries:
+            self._print(split, delivery)
+
+    def _print(self, split: RunningSplit, delivery: Delivery) -> None:
         if self._over.done():
             return
         (record,) = delivery.records

@@ -32,8 +32,11 @@ def print_code(text: str, language: str) -> None:
     if not console.is_terminal:
         print(text)
         return
-    highlighted = Syntax("", language, theme="ansi_dark", background_color="default")
-    console.print(highlighted.highlight(text.rstrip("\n")), soft_wrap=True)
+    highlighted = Syntax("", language, theme="ansi_dark", background_color="default").highlight(
+        text
+    )
+    highlighted.rstrip()
+    console.print(highlighted, soft_wrap=True)
 
 
 def json_line(value: Any) -> bytes:

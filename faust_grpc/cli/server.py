@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from grpc import StatusCode
 
 from ..config import TLS
 from ..connection import Connection
 from ..credentials import check_metadata
-from ..exceptions import CredentialsError
-from ..types import Metadata
+from ..exceptions import CredentialsError, ReflectionFailed
+from ..explain import explain
+from ..types import Metadata, Status
 
-__all__ = ["Server", "server_options"]
+__all__ = ["Server", "server_options", "tls_from"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +43,14 @@ class Server:
     def connect(self) -> Connection:
         """Return a connection; raises ConfigurationError for what cannot be dialled."""
         return Connection(self.target, tls=self.tls)
+
+    def explained(self, error: ReflectionFailed) -> ReflectionFailed:
+        """Return an error of server reflection with what is probably wrong, or would help here."""
+        advice = explain(Status(StatusCode.UNKNOWN, str(error)), tls=self.connect().tls is not None)
+        if not error.retryable:
+            advice = "here: --descriptor-set FILE"
+        text = f"{error} [{advice}]" if advice else str(error)
+        return ReflectionFailed(text, retryable=error.retryable)
 
 
 def server_options(command: F) -> F:

@@ -168,6 +168,7 @@ def test_a_server_without_reflection() -> None:
 
     assert result.exit_code == 1
     assert "does not offer reflection" in result.stderr
+    assert "--descriptor-set" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -178,6 +179,7 @@ def test_no_server_at_all() -> None:
 
     assert result.exit_code == 1
     assert "UNAVAILABLE" in result.stderr
+    assert "is the server up" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
