@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from faust.types.tuples import TP
+from grpc import StatusCode
 
 from .acks import Delivery
 from .backoff import Delays
@@ -18,12 +19,13 @@ from .credentials import ask
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .exceptions import ReflectionFailed
+from .explain import explain
 from .messages import SourceMessage
 from .protocol import Dead
 from .schema import ReflectionSchema
 from .splits import RunningSplit, SplitState
 from .targets import parse_target
-from .types import CursorValue, DeadLetter
+from .types import CursorValue, DeadLetter, Status
 
 __all__ = ["Assigned", "Feed"]
 
@@ -84,11 +86,12 @@ class Feed:
                 if not exc.retryable:
                     raise
                 seconds = delays.next()
-                self.waiting_for = f"the server's schema: {exc}"
+                reason = self._explained(exc)
+                self.waiting_for = f"the server's schema: {reason}"
                 logger.warning(
                     "%s: %s; attempt %d in %.1f s",
                     self.declaration.name,
-                    exc,
+                    reason,
                     delays.attempts + 1,
                     seconds,
                 )
@@ -103,6 +106,11 @@ class Feed:
         connection = self._connection(None)
         metadata = await ask(declaration.metadata)
         return declaration.plan(await schema.fetch(declaration.method, connection.aio, metadata))
+
+    def _explained(self, exc: ReflectionFailed) -> str:
+        uses_tls = self._connection(None).tls is not None
+        advice = explain(Status(StatusCode.UNAVAILABLE, str(exc)), tls=uses_tls)
+        return f"{exc} [{advice}]" if advice else str(exc)
 
     # Which splits run
 
@@ -201,23 +209,26 @@ class Feed:
         for split in self:
             split.release()
 
-    def deliver(self, split: RunningSplit, delivery: Delivery) -> None:
-        """Put the events of one message into every subscription."""
+    def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
+        """Put the events of messages into every subscription."""
         subscriptions = self.channel.subscriptions
         if not subscriptions:
             self._unread(split)
             return
-        app = self.channel.app
-        event_class, count = self._event_class, len(subscriptions)
+        app, tp, event_class = self.channel.app, split.tag, self._event_class
         now, received = time.time(), time.monotonic()
-        for key, value, timestamp in delivery.records:
-            message = SourceMessage(
-                split, split.tag, delivery, key, value, timestamp or now, received, count
-            )
-            event = event_class(app, key, value, None, message)
-            for subscription in subscriptions:
-                subscription.events.append(event)
-                subscription.wake()
+        adds = [subscription.events.append for subscription in subscriptions]
+        count = len(adds)
+        for delivery in deliveries:
+            for key, value, timestamp in delivery.records:
+                message = SourceMessage(
+                    split, tp, delivery, key, value, timestamp or now, received, count
+                )
+                event = event_class(app, key, value, None, message)
+                for add in adds:
+                    add(event)
+        for subscription in subscriptions:
+            subscription.wake()
 
     def _unread(self, split: RunningSplit) -> None:
         """The last reader went away: go on from what was finished when one is back."""

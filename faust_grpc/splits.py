@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any
 from typing import Protocol as Interface
@@ -47,8 +47,8 @@ class SplitState(str, Enum):
 class Sink(Interface):
     """Where a split's messages go."""
 
-    def deliver(self, split: RunningSplit, delivery: Delivery) -> None:
-        """Take the events of one message; ``split.acked(delivery)`` once per record."""
+    def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
+        """Take the events of messages; ``split.acked(delivery)`` once per record."""
 
     def dead(self, split: RunningSplit, action: Dead) -> None:
         """Keep a bad message; ``split.acked(delivery)`` once it is kept."""
@@ -197,18 +197,7 @@ class RunningSplit:
         if room > 0 and reader.buffered:
             if self.state is not SplitState.RECEIVING:
                 self._become(SplitState.RECEIVING, "")
-            self._idle.clear()
-            message, deliver = self.protocol.message, self._sink.deliver
-            for raw in reader.take(min(room, _SLICE)):
-                for action in message(raw):
-                    if type(action) is Delivery:
-                        deliver(self, action)
-                    else:
-                        self._perform_one(action)
-                if self._reader is not reader:
-                    break  # the call was dropped: what it still brought is read again
-            if not self._mark:
-                self._idle.set()
+            self._deliver(reader, min(room, _SLICE))
             if self._reader is not reader:
                 return
         if reader.buffered:
@@ -217,6 +206,26 @@ class RunningSplit:
         elif reader.status is not None:
             self._reader = None
             self._ended(reader.status)
+
+    def _deliver(self, reader: Reader, limit: int) -> None:
+        message = self.protocol.message
+        deliveries: list[Delivery] = []
+        for raw in reader.take(limit):
+            for action in message(raw):
+                if type(action) is Delivery:
+                    deliveries.append(action)
+                else:
+                    deliveries = self._hand_over(deliveries)  # first what came before it
+                    self._perform_one(action)
+            if self._reader is not reader:
+                break  # the call was dropped: what it still brought is read again
+        self._hand_over(deliveries)
+
+    def _hand_over(self, deliveries: list[Delivery]) -> list[Delivery]:
+        if deliveries and self.is_live:
+            self._idle.clear()
+            self._sink.deliver(self, deliveries)
+        return []
 
     def _room(self) -> int:
         """How many more messages may be delivered: un-acked ones are bounded, and so is what a
@@ -236,8 +245,9 @@ class RunningSplit:
     def _perform_one(self, action: Action) -> None:
         match action:
             case Delivery():
-                self._sink.deliver(self, action)
+                self._hand_over([action])
             case Dead():
+                self._idle.clear()
                 self._sink.dead(self, action)
             case Call():
                 self._become(SplitState.CONNECTING, "")

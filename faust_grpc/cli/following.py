@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Sequence
+from collections.abc import Sequence
 
 from ..acks import Delivery
 from ..backoff import Delays
@@ -56,7 +58,6 @@ class Following:
         self._limit = limit
         self._out = JsonLines()
         self._printed = 0
-        self._flush_soon = False
         #: Its result says whether it was Ctrl-C.
         self._over: asyncio.Future[bool]
 
@@ -138,27 +139,23 @@ class Following:
 
     def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
         """Print messages."""
-        for delivery in deliveries:
-            self._print(split, delivery)
-
-    def _print(self, split: RunningSplit, delivery: Delivery) -> None:
-        if self._over.done():
-            return
-        (record,) = delivery.records
         try:
-            self._out.write(record.value)
+            for delivery in deliveries:
+                if self._over.done():
+                    return
+                self._print(split, delivery)
+            self._out.flush()
         except BrokenPipeError as error:
             self._fail(error)
-            return
+
+    def _print(self, split: RunningSplit, delivery: Delivery) -> None:
+        (record,) = delivery.records
+        self._out.write(record.value)
         split.acked(delivery)
         self._printed += 1
         if self._printed == self._limit:
-            self._flush()
+            self._out.flush()
             self._end(False)
-        elif not self._flush_soon:
-            # Once for all messages that are there now.
-            self._flush_soon = True
-            asyncio.get_running_loop().call_soon(self._flush)
 
     def dead(self, split: RunningSplit, action: Dead) -> None:
         """Say that a message cannot be printed."""
@@ -170,13 +167,6 @@ class Following:
         self._fail(CallFailed(f"{self._method}: {reason}"))
 
     # Endings
-
-    def _flush(self) -> None:
-        self._flush_soon = False
-        try:
-            self._out.flush()
-        except BrokenPipeError as error:
-            self._fail(error)
 
     def _read_ended(self, reading: asyncio.Future[None]) -> None:
         if not reading.cancelled() and (error := reading.exception()) is not None:
