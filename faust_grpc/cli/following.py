@@ -6,7 +6,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Sequence
-from collections.abc import Sequence
 
 from ..acks import Delivery
 from ..backoff import Delays
