@@ -22,6 +22,9 @@ __all__ = ["Cluster", "Member"]
 SESSION_SECONDS = 3.0
 #: A worker that did not write its status for so long is not working.
 _SILENT_SECONDS = 3.0
+#: The mock broker answers a SyncGroup so when another worker joins at that moment, as a real one
+#: does not. aiokafka ends its group task then, and the worker waits for ever.
+_REFUSED = "Unexpected error from SyncGroup: [Error 42]"
 
 
 @dataclass
@@ -49,10 +52,15 @@ class Member:
         except FileNotFoundError:
             return  # it has not begun
 
-    @property
-    def crashed(self) -> bool:
-        """It ended and nobody wanted it to."""
-        return self.expected and not self.process.alive
+    def trouble(self) -> str:
+        """Return why it has to be started again, or an empty text."""
+        if not self.expected:
+            return ""
+        if not self.process.alive:
+            return f"ended by itself (status {self.process.wait()})"
+        if _REFUSED in self.process.output():
+            return "was refused by the mock broker (SyncGroup error 42)"
+        return ""
 
 
 class Cluster:
@@ -135,6 +143,8 @@ class Cluster:
             member = self.members[name] = self._member(name)
         member.status_file.unlink(missing_ok=True)
         member.expected, member.ending = True, ""
+        if member.process.alive:
+            member.process.kill()
         member.process.start()
 
     def kill_worker(self, name: str) -> None:
@@ -158,13 +168,6 @@ class Cluster:
         for member in self.members.values():
             member.process.close()
         self.service.close()
-
-    def logs(self) -> list[Path]:
-        """Return the log files of all processes."""
-        return [
-            self.service.log,
-            *(member.process.log for member in self.members.values()),
-        ]
 
     def _member(self, name: str) -> Member:
         status_file = self.directory / f"{name}.json"

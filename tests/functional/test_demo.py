@@ -14,6 +14,8 @@ import pytest
 
 from faust_grpc.demo import Verdict
 from faust_grpc.demo.check import judge
+from faust_grpc.demo.cluster import Member
+from faust_grpc.testing import ChildProcess
 
 DEMO = (sys.executable, "-m", "faust_grpc", "demo")
 SECONDS = 240.0
@@ -57,6 +59,31 @@ def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path) -> None:
     assert demo.returncode == 130
     assert err == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "trouble"),
+    [
+        ("import time; print('well', flush=True); time.sleep(60)", ""),
+        ("print('well'); raise SystemExit(3)", "ended by itself (status 3)"),
+        (
+            "import time; print('Unexpected error from SyncGroup: [Error 42] InvalidRequestError',"
+            " 'well', flush=True); time.sleep(60)",
+            "was refused by the mock broker (SyncGroup error 42)",
+        ),
+    ],
+)
+def test_a_worker_in_trouble_is_noticed(tmp_path: Path, program: str, trouble: str) -> None:
+    command = [sys.executable, "-c", program]
+    with ChildProcess(command, log=tmp_path / "worker.log") as process:
+        member = Member(process, tmp_path / "worker.json")
+        process.wait_for_line("well")
+        if "SystemExit" in program:
+            process.wait()
+        assert member.trouble() == trouble
+
+        member.expected = False
+        assert member.trouble() == ""
 
 
 ALL = {"north:1": 1, "north:2": 1, "south:1": 1}
