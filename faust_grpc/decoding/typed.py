@@ -184,4 +184,6 @@ def _bare_type(annotation: Any) -> Any:
 
 
 def _shown(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    # In Python 3.10 list[str] passes for a class.
+    is_class = isinstance(annotation, type) and not get_args(annotation)
+    return annotation.__name__ if is_class else str(annotation)
