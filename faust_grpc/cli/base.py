@@ -17,8 +17,9 @@ from .tail import tail
 
 __all__ = ["Commands", "Failure", "commands", "main"]
 
-#: Exit status after Ctrl-C: 128 + SIGINT, as shells have it.
+#: Exit statuses as shells have them, 128 + the signal: SIGINT, and the SIGPIPE that Python ignores.
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 
 
 class Failure(click.ClickException):
@@ -65,7 +66,7 @@ def _close_quietly() -> NoReturn:
     """End: who read our output has enough of it."""
     # Python flushes stdout once more at exit; the rest goes nowhere.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
+    sys.exit(PIPE_CLOSED)
 
 
 @click.group(

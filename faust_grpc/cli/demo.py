@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from dataclasses import asdict
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -58,6 +62,8 @@ def demo(kind: str, seconds: float, plain: bool, as_json: bool, lose: bool) -> N
       faust-grpc demo --broker kafka --seconds 60
       faust-grpc demo --json | tail -1
     """
+    # So that SIGTERM, too, removes what was started.
+    signal.signal(signal.SIGTERM, _terminated)
     with choose_view(plain=plain, as_json=as_json) as view:
         started = broker("mock" if kind == "mock" else "kafka")
         outcome = run_demo(started, view, seconds=seconds, lose=_PASSED_OVER if lose else "")
@@ -70,6 +76,10 @@ def demo(kind: str, seconds: float, plain: bool, as_json: bool, lose: bool) -> N
         raise OrdersLost(
             f"orders {what}: {', '.join(wrong[:5])}{more}; the logs are in {outcome.directory}"
         )
+
+
+def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _json(outcome: Outcome) -> str:

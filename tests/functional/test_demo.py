@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from faust_grpc.demo import Verdict
 from faust_grpc.demo.check import judge
 from faust_grpc.demo.cluster import Member
+from faust_grpc.demo.snapshot import Snapshot, SplitView, WorkerView
+from faust_grpc.demo.view import LiveView, PlainView
 from faust_grpc.testing import ChildProcess
 
 DEMO = (sys.executable, "-m", "faust_grpc", "demo")
@@ -41,7 +46,10 @@ def test_the_demo_loses_nothing() -> None:
         assert event in events
 
 
-def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_ends_the_demo_and_all_that_it_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     with subprocess.Popen(
         [*DEMO, "--plain"],
         stdout=subprocess.PIPE,
@@ -52,11 +60,11 @@ def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path) -> None:
         assert demo.stdout is not None
         while "two workers started" not in demo.stdout.readline():
             assert demo.poll() is None
-        demo.send_signal(signal.SIGINT)
+        demo.send_signal(number)
         # Children would keep the pipes open.
         _, err = demo.communicate(timeout=60)
 
-    assert demo.returncode == 130
+    assert demo.returncode == 128 + number
     assert err == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -121,3 +129,44 @@ def test_a_demo_in_which_nothing_was_sent_is_not_good() -> None:
 
 def test_lost_orders_are_in_order() -> None:
     assert judge({"a": 10}, [{}]).lost[-2:] == ("a:9", "a:10")
+
+
+SNAPSHOT = Snapshot(
+    seconds=12.3,
+    service=True,
+    splits=(
+        SplitView("north", "worker-1", "receiving", 1_234_567, 1_234_500, 5000.0),
+        SplitView("south", "", "unowned", 20, 20, 0.0),
+    ),
+    workers=(
+        WorkerView("worker-1", "working", ("north", "south", "east", "west")),
+        WorkerView("worker-2", "killed", ()),
+    ),
+)
+
+
+def test_the_live_view_fits_in_80_columns() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    with LiveView(console) as view:
+        view.show(SNAPSHOT)
+        view.event("order service killed (SIGKILL)")
+    assert isinstance(console.file, io.StringIO)
+    last = console.file.getvalue().rpartition("faust-grpc demo")[2]
+    rows = [line.split() for line in last.splitlines()]
+
+    assert ["north", "worker-1", "receiving", "1,234,567", "1,234,500", "67", "5000"] in rows
+    assert ["south", "-", "unowned", "20", "20", "0", "0"] in rows
+    assert ["worker-1", "working", "north,", "south,", "east,", "west"] in rows
+    assert "order service killed (SIGKILL)" in last
+    assert "…" not in last
+    assert max(map(len, last.splitlines())) <= 80
+
+
+def test_plain_lines_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    view = PlainView()
+    view.event("order service killed (SIGKILL)")
+    view.show(SNAPSHOT)
+    first, second = capsys.readouterr().out.splitlines()
+
+    assert re.fullmatch(r"\d\d:\d\d:\d\d order service killed \(SIGKILL\)", first)
+    assert "1234520 processed, 5000/s, lag 67; north worker-1, south -" in second
