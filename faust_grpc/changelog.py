@@ -130,8 +130,15 @@ class Changelog:
             self._dirty[batch.partition] = {**batch.dirty, **newer}
             self._operations.setdefault(batch.partition, [])[:0] = batch.operations
 
-    def write(self, records: Iterable[Record]) -> dict[TP, int]:
+    def write(
+        self, records: Iterable[Record], may_write: Callable[[], bool] = lambda: True
+    ) -> dict[TP, int]:
         """Write records and wait until the broker has them all. Blocks: runs in a thread.
+
+        Arguments:
+            records: encoded table writes, in order.
+            may_write: asked before each record: a process that was halted in the middle must not
+                go on, its partitions are with another worker.
 
         Returns:
             The offset of the last record per changelog partition.
@@ -154,6 +161,8 @@ class Changelog:
 
         try:
             for record in records:
+                if not may_write():
+                    raise WriteFailed("no heartbeat was answered for too long")
                 _produce(producer, record, reported)
             waiting = producer.flush(self._timeout)
         except KafkaException as exc:

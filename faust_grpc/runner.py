@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from confluent_kafka import Producer
 from faust.sensors.base import Sensor
 from faust.types import AppT
 
@@ -53,7 +54,7 @@ class Runner(Sensor):
         self.feeds: dict[str, Feed] = {}
         self.lease = Lease()
         self.kafka_options: dict[str, Any] = {}
-        self.changelog = Changelog(lambda: producer(app, self.kafka_options))
+        self.changelog = Changelog(self._new_producer)
         self.owned: frozenset[int] = frozenset()
         self._membership = Membership()
         self._checkpoints: dict[str, seams.CheckpointTable] = {}
@@ -149,6 +150,7 @@ class Runner(Sensor):
             await feed.prepare()
         except (ConfigurationError, PeerError) as exc:
             logger.critical("%s: %s", feed.declaration.name, exc)
+            await feed.close(CLOSE_SECONDS)
             await seams.end_worker(self.app, exc, f"{feed.declaration.name}: {exc}")
 
     # Rebalance
@@ -158,12 +160,12 @@ class Runner(Sensor):
         self.add_future(self._begin(app.consumer_generation_id))
 
     async def _begin(self, generation: int) -> None:
+        if not self.lease.is_held:
+            # This process was halted during the recovery: is it still a member? (Not under the
+            # lock: the answer may be a revocation, which takes it.)
+            await self.lease.renewed()
         async with self._lock:
-            if self._is_stale(generation):
-                return
-            seams.watch_heartbeats(self.app, self._on_heartbeat)
-            self._on_heartbeat()
-            if not await self._have_topics():
+            if self._is_stale(generation) or not await self._have_topics():
                 return
             if not await self._partitions_fit():
                 return
@@ -186,16 +188,12 @@ class Runner(Sensor):
         return generation != app.consumer_generation_id or app.rebalancing or self.should_stop
 
     async def _have_topics(self) -> bool:
-        """Return whether the group knew all checkpoint topics; else ask it to look again.
+        """Return whether the group knew all our changelogs; else ask it to look again.
 
         At the very first boot Faust may assign before a new changelog exists.
         """
         known = self.app.assignor._topic_groups  # type: ignore[attr-defined]
-        missing = [
-            table.changelog_topic_name
-            for table in self._checkpoints.values()
-            if table.changelog_topic_name not in known
-        ]
+        missing = [topic for topic in self._topics() if topic not in known]
         if not missing:
             return True
         logger.info("The group does not know %s yet: joining again", ", ".join(missing))
@@ -271,7 +269,10 @@ class Runner(Sensor):
         self.lease.renew(LEASE_PART * self.app.conf.broker_session_timeout)
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
-        """End the calls of what went to another worker: it need not wait for our recovery."""
+        """The group answered: end the calls of what went to another worker, which need not wait
+        for our recovery."""
+        seams.watch_heartbeats(self.app, self._on_heartbeat)
+        self._on_heartbeat()
         owned = self._co_owned().partitions
         for feed in self._clustered:
             feed.drop([split.name for split in feed if split.partition not in owned])
@@ -330,9 +331,10 @@ class Runner(Sensor):
         loop = asyncio.get_running_loop()
         try:
             tables = await encode(batches)
-            offsets = await loop.run_in_executor(None, self.changelog.write, tables)
+            write, may_write = self.changelog.write, lambda: self.lease.is_held
+            offsets = await loop.run_in_executor(None, write, tables, may_write)
             cursors = await encode(self._cursor_batches(moved))
-            await loop.run_in_executor(None, self.changelog.write, cursors)
+            await loop.run_in_executor(None, write, cursors, may_write)
         except WriteFailed as exc:
             logger.error("Checkpoint not saved, trying again: %s", exc)
             self.changelog.put_back(batches)
@@ -346,6 +348,13 @@ class Runner(Sensor):
             saved = self._checkpoints[split.source]
             saved.remember(split.name, split.partition, _stored(checkpoint))
         return True
+
+    def _new_producer(self) -> Producer:
+        # A record is written while the lease is held. Should this process be halted with it, it
+        # must not be sent once another worker may have written newer values.
+        conf = self.app.conf
+        timeout_ms = int(1000 * (1 - LEASE_PART) * conf.broker_session_timeout)
+        return producer(self.app, {"message.timeout.ms": timeout_ms, **self.kafka_options})
 
     def _moved(self) -> list[tuple[RunningSplit, Checkpoint]]:
         return [
