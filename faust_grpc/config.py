@@ -109,7 +109,7 @@ class Buffer:
 
     messages: int = 4096
     size_bytes: int = 16 * 1024 * 1024
-    unacked: int = 1024
+    unacked: int = 256
     message_size_bytes: int | None = None
 
     def __post_init__(self) -> None:

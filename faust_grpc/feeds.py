@@ -227,6 +227,7 @@ class Feed:
                 event = event_class(app, key, value, None, message)
                 for add in adds:
                     add(event)
+            delivery.records = ()  # the events have them; fewer objects to look at for the GC
         for subscription in subscriptions:
             subscription.wake()
 
