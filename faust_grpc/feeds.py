@@ -78,6 +78,8 @@ class Feed:
         """
         for split in self.declaration.splits:
             self._connection(split.target)
+        if self.plan is None:
+            self.waiting_for = "the server's schema"
         delays = Delays(self.declaration.backoff)
         while self.plan is None:
             try:

@@ -191,8 +191,9 @@ async def end_worker(app: AppT, error: Exception, text: str) -> None:
     if not isinstance(worker, Worker):
         await app.crash(error)
         return
-    worker.crash_reason = SystemExit(text)
-    worker._crashed.set()
+    if worker.crash_reason is None:  # what went wrong first is the cause of the rest
+        worker.crash_reason = SystemExit(text)
+        worker._crashed.set()
 
 
 def watch_heartbeats(app: AppT, answered: Callable[[], None]) -> None:

@@ -25,7 +25,8 @@ ORDERS = Path(__file__).parents[2] / "examples" / "orders" / "orders.binpb"
 METHOD = "shop.v1.OrderService/StreamOrders"
 
 _pool = descriptor_pool.DescriptorPool()
-for _file in descriptor_pb2.FileDescriptorSet.FromString(ORDERS.read_bytes()).file:
+FILES = descriptor_pb2.FileDescriptorSet.FromString(ORDERS.read_bytes())
+for _file in FILES.file:
     _pool.Add(_file)
 Order: Any = message_factory.GetMessageClass(_pool.FindMessageTypeByName("shop.v1.Order"))
 Request: Any = message_factory.GetMessageClass(
@@ -78,11 +79,14 @@ class InProcess:
 
     Arguments:
         history: what the server has, or bytes that are no message.
+        server: which one; by default a plain one without reflection.
         options: of the source, beside cursor and key.
     """
 
-    def __init__(self, history: Iterable[Any], **options: Any) -> None:
-        self.server = ScriptedServer()
+    def __init__(
+        self, history: Iterable[Any], server: ScriptedServer | None = None, **options: Any
+    ) -> None:
+        self.server = server or ScriptedServer()
         self.history = list(history)
         self.server.script(
             METHOD,
@@ -113,6 +117,12 @@ class InProcess:
         self.feed.assign({"main": Assigned(0, None)})
         self.feed.release()
 
+    @property
+    def waiting_for(self) -> str:
+        """Why nothing runs, or the state of the one split."""
+        status = self.source.status()
+        return status.waiting_for or " ".join(split.reason for split in status.splits)
+
     async def more(self, *messages: Any) -> None:
         """Let the server send more on the open call."""
         call = await asyncio.to_thread(self.server.wait_for_calls, 1)
@@ -139,9 +149,9 @@ class InProcess:
 
 
 @asynccontextmanager
-async def in_process(history: Iterable[Any], **options: Any) -> AsyncIterator[InProcess]:
+async def in_process(*arguments: Any, **options: Any) -> AsyncIterator[InProcess]:
     """Run an :class:`InProcess`; declare its agents in the block, then ``await start()``."""
-    rig = InProcess(history, **options)
+    rig = InProcess(*arguments, **options)
     with rig.server:
         try:
             yield rig
