@@ -143,8 +143,7 @@ class Cluster:
             member = self.members[name] = self._member(name)
         member.status_file.unlink(missing_ok=True)
         member.expected, member.ending = True, ""
-        if member.process.alive:
-            member.process.kill()
+        member.process.close()  # in order: it leaves the group, which would wait for it
         member.process.start()
 
     def kill_worker(self, name: str) -> None:

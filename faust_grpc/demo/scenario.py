@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.2
 #: A slow machine may take so long for any one step.
 _PATIENCE_SECONDS = 90.0
 #: Workers that are started again in one demo, see :meth:`Member.trouble`.
-_MOST_RESTARTS = 5
+_MOST_RESTARTS = 10
 
 
 @dataclass(frozen=True)
