@@ -165,12 +165,12 @@ async def test_sinks_get_what_an_agent_yields() -> None:
 
 
 async def test_take_acks_a_batch_when_the_next_is_asked_for() -> None:
-    async with in_process(orders(10)) as rig:
+    async with in_process(orders(8)) as rig:
         batches, go_on = [], asyncio.Event()
 
         @rig.app.agent(rig.source)
         async def agent(stream: Any) -> None:
-            async for batch in stream.take(4, within=0.5):
+            async for batch in stream.take(4, within=60):
                 batches.append(numbers(batch))
                 await go_on.wait()
 
@@ -178,9 +178,23 @@ async def test_take_acks_a_batch_when_the_next_is_asked_for() -> None:
         await until(lambda: len(batches) == 1)
         assert rig.split.cursor is None
         go_on.set()
-        await rig.finished(10)
-        assert batches == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
-        assert rig.counting.taken == rig.counting.finished == 10
+        await rig.finished(8)
+        assert batches == [[1, 2, 3, 4], [5, 6, 7, 8]]
+        assert rig.counting.taken == rig.counting.finished == 8
+
+
+async def test_take_does_not_wait_for_more_for_ever() -> None:
+    async with in_process(orders(3)) as rig:
+        seen: list[int] = []
+
+        @rig.app.agent(rig.source)
+        async def agent(stream: Any) -> None:
+            async for batch in stream.take(100, within=0.05):
+                seen.extend(numbers(batch))
+
+        await rig.start()
+        await rig.finished(3)
+        assert seen == [1, 2, 3]
 
 
 async def test_batches_take_events_and_noack_take() -> None:
