@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from support.cluster import Cluster, ServerKiller
@@ -11,13 +11,10 @@ from support.cluster import Cluster, ServerKiller
 NAMES = ("w1", "w2", "w3")
 
 
-def plan(seed: int, faults: int = 10) -> Iterator[tuple[str, str]]:
-    """Yield faults as (kind, worker): two workers run at first, at least one always does."""
-    chosen = random.Random(seed)
-    running = ["w1", "w2"]
-    yield "start", "w3"
-    running.append("w3")
-    for _ in range(faults - 1):
+def plan(chosen: random.Random, faults: int, running: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield faults as (kind, worker), so that at least one worker always runs."""
+    running = [*running]
+    for _ in range(faults):
         kinds = ["stop", "kill"] if len(running) > 1 else []
         kinds += ["start", "start"] if len(running) < len(NAMES) else []
         kind = chosen.choice(kinds)
@@ -34,17 +31,42 @@ def plan(seed: int, faults: int = 10) -> Iterator[tuple[str, str]]:
 def test_ten_faults_in_random_order(make_cluster: Callable[..., Cluster], seed: int) -> None:
     """Nothing is lost, no table is behind its checkpoint, and every split has one reader."""
     cluster = make_cluster()
-    print(f"seed {seed}: {' '.join(f'{kind}:{name}' for kind, name in plan(seed))}")
+    faults = [("start", "w3"), *plan(random.Random(seed), 9, NAMES)]
+    print(f"seed {seed}: {' '.join(f'{kind}:{name}' for kind, name in faults)}")
     cluster.start("w1", "w2")
     cluster.wait_settled()
     with ServerKiller(cluster, times=20, between=(1.5, 6.0), seed=seed) as killer:
-        for kind, name in plan(seed):
+        for kind, name in faults:
             getattr(cluster, kind)(name)
             cluster.wait_settled(seconds=1.0)
         killer.finish(timeout=180)
+    finish(cluster)
+
+
+@pytest.mark.timeout(420)
+def test_faults_during_rebalances(make_cluster: Callable[..., Cluster], seed: int) -> None:
+    """Each fault comes a few orders after the one before: recoveries are interrupted, workers are
+    ended before they were ready."""
+    cluster = make_cluster()
+    chosen = random.Random(seed)
+    faults = list(plan(chosen, 16, ["w1", "w2"]))
+    print(f"seed {seed}: {' '.join(f'{kind}:{name}' for kind, name in faults)}")
+    cluster.start("w1", "w2")
+    cluster.wait_settled()
+    for kind, name in faults:
+        if kind == "stop":
+            cluster.stop(name, ready=False)
+        else:
+            getattr(cluster, kind)(name)
+        goal = sum(cluster.reached().values()) + chosen.randrange(2000)
+        cluster.wait(lambda goal=goal: sum(cluster.reached().values()) > goal, 90, "some orders")
+    finish(cluster)
+
+
+def finish(cluster: Cluster) -> None:
+    """Stop all workers in order, and judge."""
     cluster.wait_settled()
     cluster.stop(*cluster.running)
-
     judgement = cluster.judge()
     overlaps = cluster.overlaps()
     assert judgement.problems == []

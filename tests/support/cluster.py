@@ -39,6 +39,7 @@ class Shop:
         unacked: orders of a split that an agent may hold.
         standby: Faust's ``table_standby_replicas``.
         session_seconds: after this time without a heartbeat the group gives a member up.
+        extra_tables: more tables, that count the orders of each region.
         refunds_topic: a topic for an ordinary agent with a table of its own.
         settings: more settings of the Faust app.
     """
@@ -50,6 +51,7 @@ class Shop:
     unacked: int = 1024
     standby: int = 0
     session_seconds: float = 6.0
+    extra_tables: Sequence[str] = ()
     refunds_topic: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -110,6 +112,7 @@ class Member(Worker):
             "unacked": shop.unacked,
             "standby": shop.standby,
             "session_seconds": shop.session_seconds,
+            "extra_tables": list(shop.extra_tables),
             "refunds_topic": shop.refunds_topic,
             "settings": {**cluster.broker.faust_settings(), **shop.settings},
         }
@@ -192,15 +195,20 @@ class Cluster:
             member.start()
             self.say(f"start {member.reader}")
 
-    def stop(self, *names: str) -> None:
-        """SIGTERM to all of them at once; each must end by itself, with status 0."""
+    def stop(self, *names: str, ready: bool = True) -> None:
+        """SIGTERM to all of them at once; each must end by itself, with status 0.
+
+        Arguments:
+            names: which workers.
+            ready: they were; one that had just been started may not handle signals yet.
+        """
         for name in names:
             self.members[name].terminate()
         for name in names:
             member, asked = self.members[name], time.monotonic()
             status = member.wait(40)
             self.say(f"stop {member.reader}: status {status}, {time.monotonic() - asked:.1f} s")
-            assert status == 0, member.failure(f"ended with status {status}")
+            assert status == 0 or not ready, member.failure(f"ended with status {status}")
 
     def kill(self, name: str) -> None:
         """``kill -9``."""
@@ -243,12 +251,12 @@ class Cluster:
         self._calls += [json.loads(line) for line in self._calls_tail.read()]
         return call_spans(self._calls, self.server_kills)
 
-    def readers(self) -> dict[str, list[str]]:
-        """Return who reads each region now, according to the server."""
-        now: dict[str, list[str]] = {region: [] for region in self.shop.regions}
+    def readers(self, regions: Iterable[str] = ()) -> dict[str, list[str]]:
+        """Return who reads each region (all by default) now, according to the server."""
+        now: dict[str, list[str]] = {region: [] for region in regions or self.shop.regions}
         for span in self.calls():
-            if span.closed == float("inf") and span.reader not in self.halted:
-                now[span.region].append(span.reader)
+            if span.region in now and span.closed == float("inf"):
+                now[span.region] += [span.reader] * (span.reader not in self.halted)
         return now
 
     def reached(self) -> dict[str, int]:
@@ -290,30 +298,33 @@ class Cluster:
 
         self.wait(moved, timeout, f"{more} more orders in {sorted(goal)}")
 
-    def wait_settled(self, seconds: float = 2.0, timeout: float = 60.0, idle: int = 0) -> None:
-        """Wait until every split has had exactly one reader, the same, for so many seconds, all
-        readers are running workers, and every split moves on.
+    def wait_settled(
+        self, seconds: float = 2.0, timeout: float = 60.0, regions: Iterable[str] = ()
+    ) -> None:
+        """Wait until every split has had exactly one reader, the same, for so many seconds, every
+        running worker reads something, nobody else does, and every split moves on.
 
         Arguments:
             seconds: how long nothing may change.
             timeout: seconds.
-            idle: how many of the workers read nothing.
+            regions: splits to look at; all by default.
         """
         asked = time.monotonic()
-        since, last = asked, self.readers()
+        wanted = set(regions) or self.shop.regions
+        since, last = asked, self.readers(wanted)
 
         def settled() -> bool:
             nonlocal since, last
-            readers = self.readers()
+            readers = self.readers(wanted)
             running = {self.members[name].reader for name in self.running}
-            good = all(len(who) == 1 and set(who) <= running for who in readers.values())
-            good = good and len({who[0] for who in readers.values()}) == len(running) - idle
+            good = all(len(who) == 1 for who in readers.values())
+            good = good and {who[0] for who in readers.values()} == running
             if not good or readers != last:
                 since, last = time.monotonic(), readers
             return good and time.monotonic() - since >= seconds
 
         self.wait(settled, timeout, f"one reader of every split for {seconds:g} s")
-        self.wait_processed(timeout=timeout)
+        self.wait_processed(timeout=timeout, regions=wanted)
         spread: dict[str, int] = {}
         for (who,) in last.values():
             spread[who] = spread.get(who, 0) + 1

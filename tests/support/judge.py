@@ -20,6 +20,7 @@ __all__ = [
     "SplitJudgement",
     "call_spans",
     "judge",
+    "judge_records",
     "overlapping",
     "read_topic",
 ]
@@ -172,22 +173,44 @@ def judge(
 ) -> Judgement:
     """Judge what the workers of an app left on the broker.
 
-    Every record ever written is looked at, not only the last of each key: counts may never go
-    back, not even for a moment, and a checkpoint may never be ahead of the tables that were on
-    the broker when it was written.
-
     Arguments:
         bootstrap: the broker.
         app_id: the application.
         sources: its sources and their splits.
         block: sequence numbers per key of table ``seen``.
     """
-    seen = read_topic(bootstrap, f"{app_id}-seen-changelog")
-    totals = read_topic(bootstrap, f"{app_id}-totals-changelog")
-    cursors = {
-        source: read_topic(bootstrap, f"{app_id}-{source}-checkpoint-changelog")
-        for source in sources
-    }
+    return judge_records(
+        read_topic(bootstrap, f"{app_id}-seen-changelog"),
+        read_topic(bootstrap, f"{app_id}-totals-changelog"),
+        {
+            source: read_topic(bootstrap, f"{app_id}-{source}-checkpoint-changelog")
+            for source in sources
+        },
+        sources,
+        block,
+    )
+
+
+def judge_records(
+    seen: Sequence[ReadRecord],
+    totals: Sequence[ReadRecord],
+    cursors: Mapping[str, Sequence[ReadRecord]],
+    sources: Mapping[str, Iterable[str]],
+    block: int,
+) -> Judgement:
+    """Judge the records of an app's changelogs.
+
+    Every record ever written is looked at, not only the last of each key: counts may never go
+    back, not even for a moment, and a checkpoint may never be ahead of the tables that were on
+    the broker when it was written.
+
+    Arguments:
+        seen: of the table ``seen``.
+        totals: of the table ``totals``.
+        cursors: of the checkpoints, by source.
+        sources: the sources and their splits.
+        block: sequence numbers per key of ``seen``.
+    """
     problems = [*_moved_keys(seen, "seen"), *_moved_keys(totals, "totals")]
     problems += _counts_went_back(seen)
     last_total = {record.key: record.value for record in totals}

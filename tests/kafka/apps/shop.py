@@ -54,6 +54,7 @@ sources = [
 seen = app.Table("seen", default=str)
 #: The same by another way: how many orders of a region, and the last one.
 totals = app.Table("totals", default=dict)
+extra_tables = [app.Table(name, default=int) for name in CONFIG["extra_tables"]]
 processed, processed_at = 0, 0.0
 
 
@@ -69,6 +70,8 @@ def count(order: Any) -> None:
     seen[key] = f"{digits[:place]}{times}{digits[place + 1 :]}"
     total = totals[order.region]
     totals[order.region] = {"count": total.get("count", 0) + 1, "last": order.sequence}
+    for table in extra_tables:
+        table[order.region] += 1
 
 
 for source in sources:
