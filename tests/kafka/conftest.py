@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import Cluster, Shop
+from support.cluster import Cluster
+from support.members import Shop
 from support.orders import OrderServer
 
 from faust_grpc.testing import Broker

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.judge import Judgement, ReadRecord, call_spans, judge_records, overlapping
+from support.calls import call_spans, overlapping
+from support.judge import Judgement, ReadRecord, judge_records
 
 SOURCES = {"orders": ["r0"]}
 

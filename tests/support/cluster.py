@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,115 +17,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from faust_grpc.testing import Broker, NotReady, wait_until
 
-from .judge import CallSpan, Judgement, call_spans, judge, overlapping, read_topic
+from .calls import CallSpan, call_spans, overlapping
+from .judge import Judgement, judge, read_topic
+from .members import Member, Shop, Tail
 from .orders import OrderServer
-from .workers import Worker
 
-__all__ = ["Cluster", "ServerKiller", "Shop"]
+__all__ = ["Cluster", "ServerKiller"]
 
 APPS = Path(__file__).parents[1] / "kafka" / "apps"
-
-
-@dataclass(kw_only=True)
-class Shop:
-    """How the workers of a cluster are configured.
-
-    Arguments:
-        app_id: the application; its topics and its group.
-        sources: name → regions, one split each.
-        rate: orders per second and split.
-        block: orders per key of the table ``seen``.
-        unacked: orders of a split that an agent may hold.
-        standby: Faust's ``table_standby_replicas``.
-        session_seconds: after this time without a heartbeat the group gives a member up.
-        extra_tables: more tables, that count the orders of each region.
-        refunds_topic: a topic for an ordinary agent with a table of its own.
-        settings: more settings of the Faust app.
-    """
-
-    app_id: str
-    sources: Mapping[str, Sequence[str]]
-    rate: int = 200
-    block: int = 1000
-    unacked: int = 1024
-    standby: int = 0
-    session_seconds: float = 6.0
-    extra_tables: Sequence[str] = ()
-    refunds_topic: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def regions(self) -> set[str]:
-        """All splits of all sources."""
-        return {region for regions in self.sources.values() for region in regions}
-
-
-class Tail:
-    """Reads the complete lines of a growing file, each once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-
-    def read(self) -> list[str]:
-        """Return the lines that are new."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            text = file.read()
-        end = text.rfind(b"\n") + 1
-        self._offset += end
-        return text[:end].decode(errors="replace").splitlines()
-
-
-class Member(Worker):
-    """One worker process; every start is a reader of its own: ``w1.1``, ``w1.2``, …"""
-
-    def __init__(self, name: str, cluster: Cluster, program: Path) -> None:
-        self._cluster = cluster
-        self._program = program
-        self._starts = 0
-        #: Every status line of every life.
-        self.told: list[dict[str, Any]] = []
-        super().__init__(program, log=cluster.directory / f"{name}.log", name=name)
-        self._tail = Tail(self.log)
-
-    @property
-    def reader(self) -> str:
-        """Its name in the server's log."""
-        return f"{self.name}.{self._starts}"
-
-    def start(self) -> None:
-        """Start it with the cluster's present configuration."""
-        self._starts += 1
-        shop, cluster = self._cluster.shop, self._cluster
-        config = {
-            "app_id": shop.app_id,
-            "reader": self.reader,
-            "datadir": str(cluster.directory / f"data-{self.name}"),
-            "target": cluster.server.target,
-            "sources": {name: list(regions) for name, regions in shop.sources.items()},
-            "rate": shop.rate,
-            "block": shop.block,
-            "unacked": shop.unacked,
-            "standby": shop.standby,
-            "session_seconds": shop.session_seconds,
-            "extra_tables": list(shop.extra_tables),
-            "refunds_topic": shop.refunds_topic,
-            "settings": {**cluster.broker.faust_settings(), **shop.settings},
-        }
-        del self.command[2:]
-        self.command += [json.dumps(config)]
-        super().start()
-
-    def status(self) -> dict[str, Any]:
-        """Return the last status line of this life; empty before the first."""
-        self.told += [
-            json.loads(line)["status"] for line in self._tail.read() if line.startswith('{"status"')
-        ]
-        last = self.told[-1] if self.told else {}
-        return last if last.get("reader") == self.reader else {}
 
 
 class Cluster:
@@ -189,10 +87,10 @@ class Cluster:
         """Start workers."""
         for name in names:
             if name not in self.members:
-                self.members[name] = Member(name, self, APPS / program)
+                self.members[name] = Member(name, APPS / program, self.directory)
             member = self.members[name]
             member.env.update(self.env)
-            member.start()
+            member.start_as(self.shop, self.broker, self.server.target)
             self.say(f"start {member.reader}")
 
     def stop(self, *names: str, ready: bool = True) -> None:
