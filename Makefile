@@ -9,15 +9,18 @@ PYTEST_ARGS ?=
 
 # A stamp per set of extras: an install runs again only when setup.cfg changed.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@# Half of an environment (Debian without python3-venv) would pass for a whole one.
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
 $(VENV)/.installed-%: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@echo "installing faust-grpc[$*] and what it needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	@touch $@
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@echo "installing faust-grpc and what it needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 venv: $(VENV)/.installed-test $(VENV)/.installed-lint $(VENV)/.installed-docs
@@ -29,15 +32,18 @@ demo: $(VENV)/.installed
 endif
 	$(BIN)/faust-grpc demo --broker $(BROKER)
 
+# All tests. Kafka's jars first, where one sees them come: some 42 MB, once.
 test: $(VENV)/.installed-test
+	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Everything that needs no Java; under a minute.
+# Everything that needs no Java.
 test-unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests/unit tests/property tests/functional $(PYTEST_ARGS)
 
 test-kafka: $(VENV)/.installed-test
-	$(BIN)/python -m pytest tests/kafka tests/faults $(PYTEST_ARGS)
+	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
+	$(BIN)/python -m pytest tests/kafka tests/faults tests/peers $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -47,7 +53,7 @@ types: $(VENV)/.installed-lint $(VENV)/.installed-test
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks path --json -
