@@ -70,7 +70,8 @@ class SourceMessage(Message):
             self.refcount -= 1
         elif not self._acked:
             self.refcount = 0
-            self.acked = True
+            self._acked = True
+            self.split.acked(self.delivery)
 
     @property
     def acked(self) -> bool:

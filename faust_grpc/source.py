@@ -70,7 +70,7 @@ class SplitStatus:
             partition=split.partition,
             state=split.state.value,
             reason=split.reason,
-            messages=counts.messages,
+            messages=split.protocol.messages,
             unacked=split.unacked,
             buffered=split.buffered,
             cursor=split.protocol.mark.cursor(),

@@ -93,6 +93,8 @@ class RunningSplit:
         self.name = split.name
         self.partition = partition
         self.protocol = protocol
+        #: Its events may still be processed: it was not cancelled. Asked for every event.
+        self.is_live = True
         #: For the sink: what it wants to find with every delivery.
         self.tag: Any = None
         self.state = SplitState.IDLE
@@ -139,6 +141,7 @@ class RunningSplit:
     def cancel(self) -> None:
         """End the call and deliver nothing more. What is un-acked stays with the agents."""
         self._become(SplitState.CLOSED, "")
+        self.is_live = False
         self._held = True
         self._drop_call()
 
@@ -148,11 +151,6 @@ class RunningSplit:
             await asyncio.wait(self._ending)
 
     # What others see
-
-    @property
-    def is_live(self) -> bool:
-        """Its events may still be processed: it was not cancelled."""
-        return self.state is not SplitState.CLOSED
 
     @property
     def unacked(self) -> int:

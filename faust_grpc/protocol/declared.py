@@ -34,7 +34,6 @@ GRACE_ATTEMPTS = 6
 class Counts:
     """What one split has seen in this process."""
 
-    messages: int = 0
     dead: int = 0
     #: Messages that the server sent again after a resume: dropped.
     repeated: int = 0
@@ -110,7 +109,6 @@ class DeclaredProtocol(Protocol):
 
     def message(self, raw: bytes) -> Iterable[Action]:
         """Answer with a delivery, a dead letter, or nothing for a message without events."""
-        self.counts.messages += 1
         if not self._heard:
             self._heard = self._healthy = True
             self._delays.reset()
@@ -166,6 +164,11 @@ class DeclaredProtocol(Protocol):
     def saved(self, checkpoint: Checkpoint) -> None:
         """Remember what is saved."""
         self._saved = checkpoint.cursor
+
+    @property
+    def messages(self) -> int:
+        """Messages received in this process."""
+        return self._position + self.counts.repeated
 
     # Decisions
 
