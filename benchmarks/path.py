@@ -97,5 +97,3 @@ def _measure(
         if line.startswith("RESULT "):
             return dict(json.loads(line.removeprefix("RESULT ")))
     raise RuntimeError(f"{name} gave no result:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-
-

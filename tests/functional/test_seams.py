@@ -24,7 +24,6 @@ from faust_grpc.messages import SourceMessage
 from faust_grpc.streams import SourceIteration
 from faust_grpc.testing import broker
 
-
 APPS: list[faust.App] = []
 
 
