@@ -144,8 +144,10 @@ class Watching:
 @pytest.fixture
 def watching(
     tmp_path: Path, start_worker: Callable[..., Worker], etcd: Etcd, mock_broker: Broker
-) -> Watching:
-    return Watching(tmp_path, start_worker, etcd, mock_broker)
+) -> Iterator[Watching]:
+    watching = Watching(tmp_path, start_worker, etcd, mock_broker)
+    yield watching
+    watching.worker.kill()  # it would wait for its broker, which ends before it
 
 
 def last_revision(etcd: Etcd) -> int:
@@ -212,6 +214,8 @@ def test_nothing_is_lost_on_a_real_kafka(
     with writer.writing():
         kill_at_random(watching, etcd, writer, kills=4)
     check(watching, etcd, writer)
+    watching.worker.terminate()
+    assert watching.worker.wait() == 0
 
 
 def test_a_delete_leaves_the_table(watching: Watching, etcd: Etcd) -> None:
