@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf.descriptor import Descriptor
 
 from ..exceptions import ConfigurationError, ConversionError, DataError, FieldError
-from ..fields import getter, in_oneof, kind_of, message_at
+from ..fields import getter, kind_of
 from ..types import Record
 from .base import Converter, Decoder, called, same
+from .explode import Records, SkipOption, exploded, many, new_record, skip_from, skipping
 from .times import TimestampOption, timestamp_from
 from .values import value_from
 
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["build_decoder"]
 
 KeyOption: TypeAlias = "str | Callable[[Any], Any] | None"
-SkipOption: TypeAlias = "str | Callable[[Any], bool] | None"
-Records: TypeAlias = Callable[[Any], "tuple[Record, ...]"]
-
-#: Cheaper than the class itself, whose ``__new__`` is a Python function.
-_new: Callable[[type[Record], tuple[Any, Any, Any]], Record] = tuple.__new__
 
 
 def build_decoder(
@@ -61,7 +56,7 @@ def build_decoder(
     """
     top = element = method.output
     if explode is not None:
-        element = _exploded(top, explode)
+        element = exploded(top, explode)
     value = value_from(value_type, element)
     key_of, key_on_top = _key(key, top, element)
     timestamp_of, timestamp_on_top = timestamp_from(timestamp, top, element)
@@ -69,22 +64,10 @@ def build_decoder(
         records = _single(key_of, value, timestamp_of)
     else:
         elements = getter(top, explode)
-        records = _many(elements, key_of, key_on_top, value, timestamp_of, timestamp_on_top)
+        records = many(elements, key_of, key_on_top, value, timestamp_of, timestamp_on_top)
     if skip is not None:
-        records = _skipping(_skip(skip, top), records)
+        records = skipping(skip_from(skip, top), records)
     return Decoder(method.response_class, _guarded(records), value_is_message=value is same)
-
-
-def _exploded(top: Descriptor, path: str) -> Descriptor:
-    try:
-        kind, element = kind_of(top, path), message_at(top, path)
-    except FieldError as exc:
-        raise FieldError(f"explode={path!r}: {exc}") from exc
-    if kind != "repeated" or element is None:
-        raise ConfigurationError(
-            f"explode={path!r}: it is {kind} in {top.full_name}: only repeated messages explode"
-        )
-    return element
 
 
 def _key(key: KeyOption, top: Descriptor, element: Descriptor) -> tuple[Converter, bool]:
@@ -106,56 +89,11 @@ def _key(key: KeyOption, top: Descriptor, element: Descriptor) -> tuple[Converte
     return getter(start, path), on_top
 
 
-def _skip(skip: SkipOption, top: Descriptor) -> Converter:
-    if not isinstance(skip, str):
-        return called("skip", skip)
-    path = skip.removeprefix("/")
-    try:
-        get, kind = getter(top, path), kind_of(top, path)
-    except FieldError as exc:
-        raise FieldError(f"skip={skip!r}: {exc}") from exc
-    if kind == "message" or _is_member(top, path):
-        return lambda message: get(message) is not None
-    return get
-
-
-def _is_member(top: Descriptor, path: str) -> bool:
-    parent, _, name = path.rpartition(".")
-    owner = message_at(top, parent) if parent else top
-    field = owner.fields_by_name.get(name) if owner is not None else None
-    return field is not None and in_oneof(field)
-
-
 def _single(key: Converter, value: Converter, timestamp: Converter) -> Records:
     def records(message: Any) -> tuple[Record, ...]:
-        return (_new(Record, (key(message), value(message), timestamp(message))),)
+        return (new_record(Record, (key(message), value(message), timestamp(message))),)
 
     return records
-
-
-def _many(
-    elements: Converter,
-    key: Converter,
-    key_on_top: bool,
-    value: Converter,
-    timestamp: Converter,
-    timestamp_on_top: bool,
-) -> Records:
-    def records(message: Any) -> tuple[Record, ...]:
-        found = elements(message)
-        if not found:
-            return ()
-        keys = repeat(key(message)) if key_on_top else map(key, found)
-        times = repeat(timestamp(message)) if timestamp_on_top else map(timestamp, found)
-        # repeat() never ends: the values say how many there are.
-        parts = zip(keys, map(value, found), times, strict=False)
-        return tuple([_new(Record, part) for part in parts])
-
-    return records
-
-
-def _skipping(skip: Converter, records: Records) -> Records:
-    return lambda message: () if skip(message) else records(message)
 
 
 def _guarded(records: Records) -> Records:
