@@ -377,6 +377,7 @@ class Runner(Sensor):
     async def _prune_regularly(self) -> None:
         while not self.should_stop:
             await asyncio.sleep(1.0)
+            seams.show_activity(self.app)
             for feed in self.feeds.values():
                 feed.prune(RETURNED_SECONDS)
 

@@ -34,6 +34,7 @@ __all__ = [
     "end_worker",
     "install_stream",
     "restart_agents",
+    "show_activity",
     "take_over_changelog",
     "watch_heartbeats",
 ]
@@ -218,6 +219,19 @@ def watch_heartbeats(app: AppT, answered: Callable[[], None]) -> None:
 
     coordinator._do_heartbeat = watched
     coordinator._watched_by_faust_grpc = True
+
+
+def show_activity(app: AppT) -> None:
+    """Tell aiokafka that this worker is at work, though it fetches no records.
+
+    A member whose only topics are changelogs, all events coming from sources, counts as idle: it
+    would leave its group after ``broker_max_poll_interval`` and never rejoin. Called from the event
+    loop that agents run on, so a loop that hangs still ends the membership. Touches
+    ``SubscriptionState._last_fetch_ended``. aiokafka 0.13, faust-streaming 0.15.
+    """
+    consumer = app.consumer._thread._consumer  # type: ignore[attr-defined]
+    if consumer is not None:
+        consumer._subscription._last_fetch_ended = time.monotonic()
 
 
 async def ask_for_rejoin(app: AppT) -> None:

@@ -105,6 +105,13 @@ if CONFIG["refunds_topic"]:
             refunded += 1
 
 
+def idle_seconds() -> float | None:
+    """Return how long aiokafka believes that nobody polled; it leaves the group over it."""
+    consumer: Any = getattr(app.consumer, "_thread", None)
+    client = consumer and consumer._consumer
+    return client and client._subscription.fetcher_idle_time
+
+
 def status() -> dict[str, Any]:
     """Return what the tests look at."""
     return {
@@ -113,6 +120,7 @@ def status() -> dict[str, Any]:
         "compiled": faust.streams._CStreamIterator is not None,
         "generation": app.consumer_generation_id,
         "rebalancing": app.rebalancing,
+        "idle_seconds": idle_seconds(),
         "processed": processed,
         "processed_at": processed_at,
         "refunded": refunded,
