@@ -167,6 +167,7 @@ class MockBroker(Broker):
             **super().faust_settings(),
             "topic_allow_declare": False,
             "topic_disable_leader": True,
+            "PartitionAssignor": "faust_grpc.testing.assignor:UnhurriedAssignor",
         }
 
 

@@ -56,6 +56,7 @@ def test_names_what_an_app_needs(mock_broker: Broker) -> None:
         "topic_partitions": 4,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
+        "PartitionAssignor": "faust_grpc.testing.assignor:UnhurriedAssignor",
     }
     assert not mock_broker.transactions
 
