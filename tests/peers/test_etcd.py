@@ -163,7 +163,7 @@ def kill_at_random(watching: Watching, etcd: Etcd, writer: Writer, kills: int) -
     for victim in victims:
         # Not before this life did something, and then at any moment.
         watching.wait_for_new_events()
-        writer.wait_for_more(chance.randrange(30))
+        writer.wait_for_more(chance.randrange(150))
         print(f"kill -9 {victim} after {len(writer.history)} writes")
         if victim == "etcd":
             etcd.kill()
@@ -190,6 +190,8 @@ def check(watching: Watching, etcd: Etcd, writer: Writer) -> None:
     values = {key: pair.value.decode() for key, pair in final.items()}
     watching.wait_for(lambda: watching.state().get("table") == values, "table like the Range")
     lives = watching.lives()
+    for pid, life in lives.items():
+        print(f"process {pid}: revisions {life[0][0]} to {life[-1][0]}, {len(life)} events")
     print(
         f"written={len(set(writer.history))} processed={len(processed)} "
         f"again={sum(map(len, lives.values())) - len(processed)} lost=0 lives={len(lives)}"
