@@ -12,7 +12,7 @@ from .backoff import Delays
 from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Scope
 from .credentials import MetadataProvider, check_metadata
 from .cursors import BoundCursor, Cursor, guarded
-from .decoding import Decoder, build_decoder
+from .decoding import Decoder, ExplodeOption, SkipOption, build_decoder
 from .exceptions import ConfigurationError, FieldError
 from .fields import getter
 from .protocol import DeclaredProtocol, ErrorField
@@ -40,8 +40,8 @@ class Declaration:
     key: str | Callable[[Any], Any] | None = None
     timestamp: Any = None
     cursor: Cursor | None = None
-    explode: str | None = None
-    skip: str | Callable[[Any], Any] | None = None
+    explode: ExplodeOption = None
+    skip: SkipOption = None
     error: str | ErrorField | None = None
     rules: tuple[Rule, ...] = ()
     tls: TLS | bool | None = None

@@ -14,6 +14,7 @@ from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Sco
 from .credentials import MetadataProvider
 from .cursors import Cursor
 from .declaration import Declaration, splits_from
+from .decoding import ExplodeOption, SkipOption
 from .exceptions import ConfigurationError
 from .feeds import Feed
 from .protocol import ErrorField
@@ -117,9 +118,9 @@ class GrpcSource(SourceChannel):
         timestamp: the event's time: a field path or a callable. Default: time of receipt.
         cursor: how the stream is resumed. Without one, what is lost while no call is open stays
             lost, and is counted as a possible gap.
-        explode: path of a repeated field: each element becomes an event. All events of one
-            message share its position and are acked together.
-        skip: messages to pass over: a field path that is set, or a callable that is true.
+        explode: path of a repeated message or a map, or several: each element becomes an event.
+            All events of one message share its position and are acked together.
+        skip: messages to pass over: a field path that is set, a callable that is true, or several.
         error: an error inside a message: a field path or a callable; see :data:`ErrorField`.
         rules: what endings of calls mean, asked before the built-in ones.
         schema: where the types come from: a generated module or stub, a descriptor set (path or
@@ -154,8 +155,8 @@ class GrpcSource(SourceChannel):
         key: str | Callable[[Any], Any] | None = None,
         timestamp: Any = None,
         cursor: Cursor | None = None,
-        explode: str | None = None,
-        skip: str | Callable[[Any], Any] | None = None,
+        explode: ExplodeOption = None,
+        skip: SkipOption = None,
         error: str | ErrorField | None = None,
         rules: Sequence[Rule] = (),
         schema: SchemaOption = None,

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .base import Decoder
 from .build import build_decoder
+from .explode import ExplodeOption, SkipOption
 
-__all__ = ["Decoder", "build_decoder"]
+__all__ = ["Decoder", "ExplodeOption", "SkipOption", "build_decoder"]

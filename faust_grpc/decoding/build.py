@@ -11,7 +11,19 @@ from ..exceptions import ConfigurationError, ConversionError, DataError, FieldEr
 from ..fields import getter, kind_of
 from ..types import Record
 from .base import Converter, Decoder, called, same
-from .explode import Records, SkipOption, exploded, many, new_record, skip_from, skipping
+from .explode import (
+    ExplodeOption,
+    Records,
+    SkipOption,
+    elements_at,
+    joined,
+    many,
+    new_record,
+    option_at,
+    paths_of,
+    skip_from,
+    skipping,
+)
 from .times import TimestampOption, timestamp_from
 from .values import value_from
 
@@ -29,7 +41,7 @@ def build_decoder(
     value_type: Any = None,
     key: KeyOption = None,
     timestamp: TimestampOption = None,
-    explode: str | None = None,
+    explode: ExplodeOption = None,
     skip: SkipOption = None,
 ) -> Decoder:
     """Compile what a source says about its messages.
@@ -47,27 +59,50 @@ def build_decoder(
         timestamp: path of the event's time, or a callable. A number is in seconds; for another
             unit give a pair: ``("sent_at", "ms")``, likewise ``"us"`` and ``"ns"``. What is not
             set, zero in a plain number, or out of range is no time.
-        explode: path of a repeated message: one event per element.
-        skip: path or callable; messages for which it is set (a message, a member of a oneof) or
-            true (any other field) have no events.
+        explode: path of a repeated message or a map: one event per element. ``[]`` goes through
+            all elements on the way: ``batches[].messages``. An element of a map has the fields
+            ``key`` and ``value``. Of several paths, the events of the first come first; then
+            ``value_type``, ``key`` and ``timestamp`` may each be a mapping by path.
+        skip: path or callable, or several; messages for which one is set (a message, a member of
+            a oneof) or true (any other field) have no events.
 
     Raises:
         ConfigurationError: an option does not fit the response type; the text names the option.
     """
-    top = element = method.output
-    if explode is not None:
-        element = exploded(top, explode)
+    top, paths = method.output, paths_of(explode)
+    if paths:
+        options = {"value_type": value_type, "key": key, "timestamp": timestamp}
+        parts = [
+            _exploded(top, path, **{n: option_at(n, o, path, paths) for n, o in options.items()})
+            for path in paths
+        ]
+        records = joined([part for part, _ in parts])
+        value_is_message = all(is_message for _, is_message in parts)
+    else:
+        value = value_from(value_type, top)
+        key_of, _ = _key(key, top, top)
+        timestamp_of, _ = timestamp_from(timestamp, top, top)
+        records, value_is_message = _single(key_of, value, timestamp_of), value is same
+    if skip is not None:
+        records = skipping(skip_from(skip, top), records)
+    return Decoder(method.response_class, _guarded(records), value_is_message=value_is_message)
+
+
+def _exploded(
+    top: Descriptor, path: str, *, value_type: Any, key: Any, timestamp: Any
+) -> tuple[Records, bool]:
+    element, elements = elements_at(top, path)
+    is_entry = element.GetOptions().map_entry
+    if is_entry and isinstance(value_type, type) and hasattr(value_type, "FromString"):
+        raise ConfigurationError(
+            f"value_type={value_type.__name__}: explode={path!r} is a map, whose elements are "
+            "pairs of key and value: give dict, a class with these two fields, or a callable"
+        )
     value = value_from(value_type, element)
     key_of, key_on_top = _key(key, top, element)
     timestamp_of, timestamp_on_top = timestamp_from(timestamp, top, element)
-    if explode is None:
-        records = _single(key_of, value, timestamp_of)
-    else:
-        elements = getter(top, explode)
-        records = many(elements, key_of, key_on_top, value, timestamp_of, timestamp_on_top)
-    if skip is not None:
-        records = skipping(skip_from(skip, top), records)
-    return Decoder(method.response_class, _guarded(records), value_is_message=value is same)
+    records = many(elements, key_of, key_on_top, value, timestamp_of, timestamp_on_top)
+    return records, value is same and not is_entry
 
 
 def _key(key: KeyOption, top: Descriptor, element: Descriptor) -> tuple[Converter, bool]:
