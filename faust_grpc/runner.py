@@ -38,6 +38,9 @@ LEASE_PART = 0.7
 #: An agent whose iteration is over for so long returned; a crashed one is restarted sooner.
 RETURNED_SECONDS = 10.0
 
+#: Before the group is asked to look again for a new topic: doubled up to a limit.
+REJOIN_FIRST_SECONDS, REJOIN_LAST_SECONDS = 0.5, 60.0
+
 #: How long calls may take to end when a split is given up.
 CLOSE_SECONDS = 3.0
 
@@ -61,6 +64,7 @@ class Runner(Sensor):
         self._lock = asyncio.Lock()
         self._running = False
         self._partitions_known = False
+        self._rejoins = 0
         super().__init__()
         self._connect()
 
@@ -165,7 +169,7 @@ class Runner(Sensor):
             # lock: the answer may be a revocation, which takes it.)
             await self.lease.renewed()
         async with self._lock:
-            if self._is_stale(generation) or not await self._have_topics():
+            if self._is_stale(generation) or not self._have_topics(generation):
                 return
             if not await self._partitions_fit():
                 return
@@ -187,19 +191,32 @@ class Runner(Sensor):
         app = self.app
         return generation != app.consumer_generation_id or app.rebalancing or self.should_stop
 
-    async def _have_topics(self) -> bool:
-        """Return whether the group knew all our changelogs; else ask it to look again.
+    def _have_topics(self, generation: int) -> bool:
+        """Return whether the group knew all our changelogs; else have it look again.
 
         At the very first boot Faust may assign before a new changelog exists.
         """
         known = self.app.assignor._topic_groups  # type: ignore[attr-defined]
         missing = [topic for topic in self._topics() if topic not in known]
-        if not missing:
-            return True
-        logger.info("The group does not know %s yet: joining again", ", ".join(missing))
-        await asyncio.sleep(0.5)
-        await seams.ask_for_rejoin(self.app)
-        return False
+        if missing:
+            self.add_future(self._rejoin(generation, missing))
+        else:
+            self._rejoins = 0
+        return not missing
+
+    async def _rejoin(self, generation: int, missing: list[str]) -> None:
+        # Every rejoin halts the whole group: ask less and less often for a topic that stays away.
+        seconds = min(REJOIN_FIRST_SECONDS * 2**self._rejoins, REJOIN_LAST_SECONDS)
+        self._rejoins += 1
+        logger.log(
+            logging.INFO if self._rejoins < 3 else logging.WARNING,
+            "The group does not know %s yet: joining again in %g s",
+            ", ".join(missing),
+            seconds,
+        )
+        await asyncio.sleep(seconds)
+        if not self._is_stale(generation):
+            await seams.ask_for_rejoin(self.app)
 
     def _topics(self) -> list[str]:
         """Return the changelogs of all tables that a source's events may write, checkpoints too."""
