@@ -109,14 +109,15 @@ class DeclaredProtocol(Protocol):
 
     def message(self, raw: bytes) -> Iterable[Action]:
         """Answer with a delivery, a dead letter, or nothing for a message without events."""
-        if not self._heard:
-            self._heard = self._healthy = True
-            self._delays.reset()
         cursor = None
         try:
             message = self._parse(raw)
             if self._error is not None and (fault := self._error(message)):
+                # A "no" in every call's first message is no life: the backoff goes on growing.
                 return self._in_band(fault)
+            if not self._heard:
+                self._heard = self._healthy = True
+                self._delays.reset()
             cursor = self._read(message) or None
             if cursor is not None:
                 if self._catching_up and self._is_repeat(cursor):
@@ -150,7 +151,8 @@ class DeclaredProtocol(Protocol):
         reason = f"{status} ({rule.hint})" if rule.hint else str(status)
         if rule.verdict is Verdict.CURSOR_LOST and self.last is not None:
             return self._cursor_lost(reason)
-        if rule.verdict is Verdict.RETRY or self._in_grace(status):
+        # The user's own word needs no second opinion.
+        if rule.verdict is Verdict.RETRY or (rule not in self._rules and self._in_grace(status)):
             return self._retry(reason)
         return (Stop(reason),)
 
