@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from .exceptions import ConfigurationError, ConversionError, DataError, FieldError
-from .fields import getter, kind_of, setter
+from .fields import getter, is_unknown_path, kind_of, setter, unknown_getter
 from .types import CursorValue
 
 __all__ = ["BoundCursor", "Cursor", "dump_cursor", "guarded", "load_cursor"]
@@ -25,7 +25,8 @@ class Cursor:
 
     Arguments:
         path: the field of a response that holds the position: ``"sequence"``,
-            ``"header.revision"``, ``"events[-1].kv.mod_revision"``; or a callable that takes the
+            ``"header.revision"``, ``"events[-1].kv.mod_revision"``; a number behind ``#``,
+            ``"#32767"``, for a field that the schema does not know; or a callable that takes the
             message and returns the position, or ``None`` when this message has none.
             0 and empty values count as none: a stored position is never overwritten by them.
         into: the field of the request that takes it; parents are created, a oneof is switched.
@@ -61,6 +62,8 @@ class Cursor:
         write = setter(request, self.into)
         if callable(self.path):
             read = guarded(self.path, "the cursor's path callable")
+        elif is_unknown_path(self.path):
+            read = _unknown(response, self.path, target)
         else:
             source = _checked_kind(response, self.path, "path")
             read = getter(response, self.path)
@@ -169,6 +172,14 @@ def _checked_kind(descriptor: Descriptor, path: str, option: str) -> str:
             "an integer, str or bytes field"
         )
     return kind
+
+
+def _unknown(descriptor: Descriptor, path: str, kind: Any) -> Callable[[Any], Any]:
+    """What has no type in the schema is read as what the request takes."""
+    try:
+        return unknown_getter(descriptor, path, kind)
+    except FieldError as exc:
+        raise FieldError(f"Cursor(path={path!r}): {exc}") from exc
 
 
 def _check_start(start: object, kind: str) -> None:

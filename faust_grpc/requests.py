@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from .exceptions import FieldError, nearest
-from .fields import check_value, is_map
+from .fields import check_value, is_map, is_shadowed, write_shadowed
 
 __all__ = ["build_request"]
 
@@ -93,7 +93,10 @@ def _set(message: Message, field: FieldDescriptor, value: Any, where: str) -> No
     else:
         checked = check_value(field, value, where)
         with _named(where, value):
-            setattr(message, field.name, checked)
+            if is_shadowed(field):
+                write_shadowed(message, field, checked)
+            else:
+                setattr(message, field.name, checked)
 
 
 def _extend(container: Any, field: FieldDescriptor, values: Any, where: str) -> None:

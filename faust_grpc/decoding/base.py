@@ -11,8 +11,9 @@ from google.protobuf.message import Message
 
 from ..exceptions import ConfigurationError, ConversionError, DecodeError
 from ..types import Record
+from .wire import diagnose
 
-__all__ = ["Converter", "Decoder", "called", "has_required_fields", "same"]
+__all__ = ["Converter", "Decoder", "Tally", "called", "has_required_fields", "same"]
 
 #: One value in, one value out; compiled once per field or message type.
 Converter: TypeAlias = Callable[[Any], Any]
@@ -44,6 +45,15 @@ def called(option: str, function: Any) -> Converter:
     return call
 
 
+class Tally:
+    """A number that compiled functions count up."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Decoder:
     """Raw bytes → message → the events in it. Made by :func:`build_decoder`.
 
@@ -51,9 +61,17 @@ class Decoder:
         records: a function from a message to its events, in order; an empty tuple when it has
             none. Raises ConversionError when the message does not fit the options.
         value_is_message: events carry the protobuf message itself.
+        bad_timestamps: event times that were there and could not be used.
     """
 
-    __slots__ = ("_check_required", "_class", "_from_string", "records", "value_is_message")
+    __slots__ = (
+        "_check_required",
+        "_class",
+        "_from_string",
+        "bad_timestamps",
+        "records",
+        "value_is_message",
+    )
 
     def __init__(
         self,
@@ -61,12 +79,14 @@ class Decoder:
         records: Callable[[Any], tuple[Record, ...]],
         *,
         value_is_message: bool,
+        bad_timestamps: Tally,
     ) -> None:
         self._class = message_class
         self._from_string = message_class.FromString
         self._check_required = has_required_fields(cast(Descriptor, message_class.DESCRIPTOR))
         self.records = records
         self.value_is_message = value_is_message
+        self.bad_timestamps = bad_timestamps
 
     def parse(self, raw: bytes) -> Message:
         """Return the message that the bytes are.
@@ -78,8 +98,9 @@ class Decoder:
         try:
             message = self._from_string(raw)
         except _UNREADABLE as exc:
-            name, reason = self._class.DESCRIPTOR.full_name, " ".join(str(exc).split())
-            raise DecodeError(f"{len(raw)} bytes are no {name}: {reason}") from exc
+            descriptor = cast(Descriptor, self._class.DESCRIPTOR)
+            reason = diagnose(descriptor, raw) or " ".join(str(exc).split())
+            raise DecodeError(f"{len(raw)} bytes are no {descriptor.full_name}: {reason}") from exc
         # The runtimes parse a message with required fields missing, and only tell when asked.
         if self._check_required and not message.IsInitialized():
             missing = ", ".join(map(repr, message.FindInitializationErrors()))  # type: ignore[attr-defined]  # not in the stub

@@ -1,4 +1,4 @@
-"""Model classes seen alike: a faust.Record, a dataclass, a named tuple, a pydantic model.
+"""Model classes seen alike: a faust.Record, a dataclass, a named tuple, a msgspec or pydantic one.
 
 Faust is not imported here: a Record is known by what every Record class carries.
 """
@@ -55,12 +55,16 @@ def is_record(cls: Any) -> bool:
 def is_model(cls: Any) -> bool:
     """Return whether objects of a class are made field by field."""
     return isinstance(cls, type) and (
-        is_record(cls) or dataclasses.is_dataclass(cls) or _is_named_tuple(cls)
+        is_record(cls) or dataclasses.is_dataclass(cls) or _is_named_tuple(cls) or _is_msgspec(cls)
     )
 
 
 def _is_named_tuple(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def _is_msgspec(cls: Any) -> bool:
+    return hasattr(cls, "__struct_fields__") and hasattr(cls, "__struct_config__")
 
 
 def is_pydantic(cls: Any) -> bool:
@@ -69,7 +73,7 @@ def is_pydantic(cls: Any) -> bool:
 
 
 def model_of(cls: Any) -> Model:
-    """Return how a Record, dataclass or named tuple is made.
+    """Return how a Record, dataclass, named tuple or msgspec struct is made.
 
     Raises:
         ConfigurationError: it cannot be made, or its annotations cannot be read.
@@ -82,7 +86,10 @@ def model_of(cls: Any) -> Model:
         raise ConfigurationError(
             f"value_type={cls.__name__}: an annotation cannot be read: {exc}"
         ) from exc
-    fields = _named_tuple(cls, hints) if _is_named_tuple(cls) else _dataclass(cls, hints)
+    if _is_msgspec(cls):
+        fields = _struct(cls, hints)
+    else:
+        fields = _named_tuple(cls, hints) if _is_named_tuple(cls) else _dataclass(cls, hints)
     return Model(fields, {}, lambda values: cls(**values))
 
 
@@ -149,4 +156,19 @@ def _dataclass(cls: Any, hints: dict[str, Any]) -> tuple[Field, ...]:
 def _named_tuple(cls: Any, hints: dict[str, Any]) -> tuple[Field, ...]:
     return tuple(
         Field(name, name, hints.get(name, Any), name in cls._field_defaults) for name in cls._fields
+    )
+
+
+def _struct(cls: Any, hints: dict[str, Any]) -> tuple[Field, ...]:
+    from msgspec import NODEFAULT
+    from msgspec.structs import fields
+
+    return tuple(
+        Field(
+            field.name,
+            field.encode_name,
+            hints[field.name],
+            field.default is not NODEFAULT or field.default_factory is not NODEFAULT,
+        )
+        for field in fields(cls)
     )

@@ -5,9 +5,14 @@ Integers stay ``int`` (64-bit ones too), bytes stay ``bytes``. An enum is its na
 aliases), or the number when this schema has no name for it. What is not set is ``None``: messages,
 optional fields, members of a oneof. A field whose .proto declares a default reads as that
 default. Maps are dicts whose keys keep their type. Timestamp, Duration, Struct and the wrappers
-are the Python values they stand for; a Timestamp out of range is a ConversionError. ``Any`` is
-``{"@type": url, "value": …}`` with a dict when the type is known here, else with the bytes.
-Extensions and unknown fields are left out.
+are the Python values they stand for (a datetime has no nanoseconds: the last three digits are cut
+off); a Timestamp out of range is a ConversionError. NaN and infinities stay floats. An extension
+that is set and that the schema knows is a key by its full name in brackets. Unknown fields are
+left out.
+
+``Any`` is ``{"@type": url}`` with the fields of the message in it beside; with ``"value"`` when
+that is a well-known type; with ``"@value"`` and the bytes when the type is not known here, or the
+bytes are not of it. An empty one is ``{}``.
 """
 
 from __future__ import annotations
@@ -15,15 +20,16 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from ..exceptions import ConversionError
-from ..fields import has_presence, is_map
+from ..fields import has_presence, is_map, is_shadowed, shadowed_reader
 from .base import Converter, same
 from .wellknown import well_known
 
-__all__ = ["Assembly", "EnumNames", "PlainConverters", "list_of", "map_of"]
+__all__ = ["Assembly", "EnumNames", "PlainConverters", "list_of", "map_of", "unpacked"]
 
 ANY = "google.protobuf.Any"
 
@@ -55,10 +61,16 @@ class Assembly:
         self._converted: list[tuple[str, str, Converter]] = []
         self._present: list[tuple[str, str, Converter]] = []
         self._required: dict[str, str] = {}
+        #: What this runtime does not read by its name.
+        self._around: list[tuple[str, str | None, Converter]] = []
 
     def add(self, target: str, field: FieldDescriptor, convert: Converter) -> None:
         """Read a field into a key of the value."""
-        if has_presence(field):
+        if is_shadowed(field):
+            read = shadowed_reader(field)
+            present = field.name if has_presence(field) else None
+            self._around.append((target, present, lambda message: convert(read(message))))
+        elif has_presence(field):
             self._present.append((target, field.name, convert))
         elif convert is same:
             self._plain.append((target, field.name))
@@ -76,7 +88,7 @@ class Assembly:
 
     def converter(self) -> Converter:
         """Return the function from a message to a dict of its fields."""
-        blank, plain = self.blank, self._plain
+        blank, plain, around = self.blank, self._plain, self._around
         converted, present, required = self._converted, self._present, self._required
 
         def convert(message: Any) -> dict[str, Any]:
@@ -88,6 +100,11 @@ class Assembly:
             for target, name, read in present:
                 if message.HasField(name):
                     values[target] = read(getattr(message, name))
+                elif target in required:
+                    raise ConversionError(required[target])
+            for target, presence, read in around:
+                if presence is None or message.HasField(presence):
+                    values[target] = read(message)
                 elif target in required:
                     raise ConversionError(required[target])
             return values
@@ -114,12 +131,32 @@ class PlainConverters:
         converter = well_known(name, label or name) or self._messages.get(name)
         if converter is None:
             assembly = Assembly()
+            converter = assembly.converter()
+            if descriptor.is_extendable:
+                converter = self._extended(converter)
             # Known before its fields are compiled: they may hold the same type again.
-            converter = self._messages[name] = assembly.converter()
+            self._messages[name] = converter
             for field in descriptor.fields:
                 assembly.blank[field.name] = None
                 assembly.add(field.name, field, self.field(field))
         return converter
+
+    def _extended(self, convert: Converter) -> Converter:
+        known: dict[int, tuple[str, Converter]] = {}
+
+        def extended(message: Any) -> dict[str, Any]:
+            values: dict[str, Any] = convert(message)
+            for field, value in message.ListFields():
+                if not field.is_extension:
+                    continue
+                number = field.number
+                if number not in known:
+                    known[number] = f"[{field.full_name}]", self.field(field)
+                target, read = known[number]
+                values[target] = read(value)
+            return values
+
+        return extended
 
     def field(self, field: FieldDescriptor) -> Converter:
         """Return the converter of a field's value, the whole of it when repeated or a map."""
@@ -141,16 +178,31 @@ class PlainConverters:
 
         def convert(any_message: Any) -> dict[str, Any]:
             url, raw = any_message.type_url, any_message.value
-            try:
-                inner = pool.FindMessageTypeByName(url.rpartition("/")[2])
-                message = GetMessageClass(inner).FromString(raw)
-            except (DecodeError, KeyError, ValueError):
-                # A type of which only the sender knows, or not its bytes: no reason to lose the
-                # rest of the message.
-                return {"@type": url, "value": raw}
-            return {"@type": url, "value": self.message(inner)(message)}
+            inner = unpacked(pool, url, raw)
+            if inner is None:
+                return {"@type": url, "@value": raw} if url or raw else {}
+            inner_type = inner.DESCRIPTOR
+            value = self.message(inner_type)(inner)
+            if inner_type.full_name == ANY or well_known(inner_type.full_name, url) is not None:
+                return {"@type": url, "value": value}
+            return {"@type": url, **value}
 
         return convert
+
+
+def unpacked(pool: DescriptorPool, url: str, raw: bytes) -> Any:
+    """Return the message in an ``Any``, or ``None``.
+
+    A type of which only the sender knows, or bytes that are not of it, are no reason to lose the
+    rest of the message.
+    """
+    _, slash, full_name = url.rpartition("/")
+    if not slash:
+        return None
+    try:
+        return GetMessageClass(pool.FindMessageTypeByName(full_name)).FromString(raw)
+    except (DecodeError, KeyError, ValueError):
+        return None
 
 
 def list_of(convert: Converter) -> Converter:

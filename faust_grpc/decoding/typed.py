@@ -1,7 +1,8 @@
 """Messages → objects of model classes, field by field as the annotations say.
 
 A field is read into the model's field of the same name (a Record's ``input_name``, a dataclass
-field's ``metadata={"field": …}``; ``from_`` reads ``from``). What is not set is the model's
+field's ``metadata={"field": …}``, a msgspec field's ``name``; ``from_`` reads ``from``, and
+``createdAt`` reads ``created_at``). What is not set is the model's
 default, or ``None`` where ``Optional``; where neither, a ConversionError. Whether a message
 field fits an annotation is checked once, when the source is declared.
 """
@@ -139,7 +140,8 @@ def _collected(elements: Converter, collect: Any) -> Converter:
 def _source(field: Field, descriptor: Descriptor) -> FieldDescriptor | None:
     fields = descriptor.fields_by_name
     # A name that Python keeps for itself is written with an underscore.
-    return fields.get(field.source) or fields.get(field.source.rstrip("_"))
+    found = fields.get(field.source) or fields.get(field.source.rstrip("_"))
+    return found or descriptor.fields_by_camelcase_name.get(field.source)
 
 
 def _check_names(

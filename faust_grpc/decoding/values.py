@@ -11,6 +11,7 @@ from ..exceptions import ConfigurationError
 from .base import Converter, called, same
 from .models import is_model, is_pydantic
 from .plain import PlainConverters
+from .protojson import JsonConverters, ProtoJson
 from .typed import TypedConverters
 
 __all__ = ["value_from"]
@@ -30,6 +31,8 @@ def value_from(value_type: Any, descriptor: Descriptor) -> Converter:
         return same
     if value_type is dict or is_typeddict(value_type):
         return PlainConverters().message(descriptor)
+    if value_type is ProtoJson:
+        return JsonConverters().message(descriptor)
     if isinstance(value_type, type):
         if issubclass(value_type, Message):
             return _other_class(value_type, descriptor)
@@ -42,8 +45,8 @@ def value_from(value_type: Any, descriptor: Descriptor) -> Converter:
             return TypedConverters().model(value_type, descriptor)
     if not callable(value_type):
         raise ConfigurationError(
-            f"value_type={value_type!r}: give None, dict, a faust.Record, a dataclass, a pydantic "
-            "model, or a callable of the message"
+            f"value_type={value_type!r}: give None, dict, ProtoJson, a faust.Record, a dataclass, "
+            "a msgspec or pydantic model, or a callable of the message"
         )
     return called("value_type", value_type)
 

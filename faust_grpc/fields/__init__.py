@@ -6,6 +6,8 @@ index, ``events[-1].kv``; behind a map a key, ``labels[region]`` or ``labels.reg
 Presence is honoured everywhere in one way: what is not set reads as ``None``, except a plain
 proto3 scalar (it has no presence: its value is read, zero included) and a field whose .proto
 declares a default (the default is read).
+
+``#32767`` is a field that the schema does not know, by its number; see :mod:`.unknown`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 from .access import Getter, Setter, getter, setter
 from .checks import check_value
 from .paths import Kind, element_kind, has_presence, in_oneof, is_map, kind_of, message_at
+from .shadowed import is_shadowed, shadowed_reader, write_shadowed
+from .unknown import is_unknown_path, unknown_getter
 
 __all__ = [
     "Getter",
@@ -24,7 +28,12 @@ __all__ = [
     "has_presence",
     "in_oneof",
     "is_map",
+    "is_shadowed",
+    "is_unknown_path",
     "kind_of",
     "message_at",
     "setter",
+    "shadowed_reader",
+    "unknown_getter",
+    "write_shadowed",
 ]

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor
 from ..exceptions import FieldError
 from .checks import check_value
 from .paths import Step, has_presence, resolve
+from .shadowed import is_shadowed, shadowed_reader, write_shadowed
 
 __all__ = ["Getter", "Setter", "getter", "setter"]
 
@@ -36,7 +37,7 @@ def getter(descriptor: Descriptor, path: str) -> Getter:
     read: Getter | None = None
     if len(steps) > 1 and all(step.into == "field" for step in steps[-2:]):
         parent, leaf = steps[-2].field, steps[-1].field
-        if not has_presence(leaf):
+        if not (has_presence(leaf) or is_shadowed(parent) or is_shadowed(leaf)):
             # A plain leaf is read together with the message it is in: one call less.
             read = _present(parent.name, attrgetter(f"{parent.name}.{leaf.name}"))
             steps = steps[:-2]
@@ -52,10 +53,9 @@ def _reader(step: Step, then: Getter | None) -> Getter:
     if step.into == "key":
         return _keyed(step.at, then)
     name = step.field.name
-    if has_presence(step.field):
-        value = attrgetter(name)
-        return _present(name, value if then is None else _chained(value, then))
-    return attrgetter(name) if then is None else _chained(attrgetter(name), then)
+    value = shadowed_reader(step.field) if is_shadowed(step.field) else attrgetter(name)
+    read = value if then is None else _chained(value, then)
+    return _present(name, read) if has_presence(step.field) else read
 
 
 def _chained(first: Getter, then: Getter) -> Getter:
@@ -131,11 +131,15 @@ def setter(descriptor: Descriptor, path: str) -> Setter:
 
         return copy
 
+    shadowed = is_shadowed(last.field)
+
     def write(message: Any, value: Any) -> None:
         checked = check_value(field, value, path)
         try:
             if last.into == "key":
                 walk(message)[key] = checked
+            elif shadowed:
+                write_shadowed(walk(message), field, checked)
             else:
                 setattr(walk(message), name, checked)
         except (TypeError, ValueError) as exc:

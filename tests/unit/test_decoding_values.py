@@ -419,7 +419,7 @@ def test_a_message_class_of_another_type_is_refused() -> None:
 @pytest.mark.parametrize("value_type", ["dict", 5, {}])
 def test_what_is_no_value_type(value_type: Any) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"value_type=.*: give None, dict, a faust\.Record"
+        ConfigurationError, match=r"value_type=.*: give None, dict, ProtoJson, a faust\.Record"
     ):
         build_decoder(streaming(Tick), value_type=value_type)
 
