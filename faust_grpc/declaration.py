@@ -12,7 +12,7 @@ from .backoff import Delays
 from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Scope
 from .credentials import MetadataProvider, check_metadata
 from .cursors import BoundCursor, Cursor, guarded
-from .decoding import Decoder, ExplodeOption, SkipOption, build_decoder
+from .decoding import Decoder, ExplodeOption, HeadersOption, SkipOption, build_decoder
 from .exceptions import ConfigurationError, FieldError
 from .fields import getter
 from .protocol import DeclaredProtocol, ErrorField
@@ -39,6 +39,7 @@ class Declaration:
     value_type: Any = None
     key: str | Callable[[Any], Any] | None = None
     timestamp: Any = None
+    headers: HeadersOption = None
     cursor: Cursor | None = None
     explode: ExplodeOption = None
     skip: SkipOption = None
@@ -83,6 +84,7 @@ class Declaration:
                 timestamp=self.timestamp,
                 explode=self.explode,
                 skip=self.skip,
+                headers=self.headers,
             ),
             self.cursor.bind(method.input, method.output) if self.cursor is not None else None,
             self._error(method),

@@ -66,6 +66,11 @@ class Feed:
     def __iter__(self) -> Iterator[RunningSplit]:
         return iter(self.splits.values())
 
+    @property
+    def bad_timestamps(self) -> int:
+        """Event times that were there and could not be used."""
+        return self.plan.decoder.bad_timestamps.count if self.plan is not None else 0
+
     # Before the first call
 
     async def prepare(self) -> None:
@@ -222,11 +227,13 @@ class Feed:
         adds = [subscription.events.append for subscription in subscriptions]
         count = len(adds)
         for delivery in deliveries:
-            for key, value, timestamp in delivery.records:
+            for key, value, timestamp, headers in delivery.records:
                 message = SourceMessage(
                     split, tp, delivery, key, value, timestamp or now, received, count
                 )
-                event = event_class(app, key, value, None, message)
+                if headers is not None:
+                    message.headers = headers
+                event = event_class(app, key, value, headers, message)
                 for add in adds:
                     add(event)
             delivery.records = ()  # the events have them; fewer objects to look at for the GC

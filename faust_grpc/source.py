@@ -14,7 +14,7 @@ from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Sco
 from .credentials import MetadataProvider
 from .cursors import Cursor
 from .declaration import Declaration, splits_from
-from .decoding import ExplodeOption, SkipOption
+from .decoding import ExplodeOption, HeadersOption, SkipOption
 from .exceptions import ConfigurationError
 from .feeds import Feed
 from .protocol import ErrorField
@@ -91,11 +91,14 @@ class SourceStatus:
         name: the source.
         waiting_for: why nothing runs, or empty.
         splits: those that run here.
+        bad_timestamps: event times that were out of range or unreadable; the time of receipt was
+            taken instead.
     """
 
     name: str
     waiting_for: str
     splits: tuple[SplitStatus, ...]
+    bad_timestamps: int = 0
 
 
 class GrpcSource(SourceChannel):
@@ -116,6 +119,7 @@ class GrpcSource(SourceChannel):
             dataclass or pydantic class, or any callable that takes the message.
         key: the event's key: a field path or a callable.
         timestamp: the event's time: a field path or a callable. Default: time of receipt.
+        headers: the event's headers: field paths or callables by name.
         cursor: how the stream is resumed. Without one, what is lost while no call is open stays
             lost, and is counted as a possible gap.
         explode: path of a repeated message or a map, or several: each element becomes an event.
@@ -154,6 +158,7 @@ class GrpcSource(SourceChannel):
         value_type: Any = None,
         key: str | Callable[[Any], Any] | None = None,
         timestamp: Any = None,
+        headers: HeadersOption = None,
         cursor: Cursor | None = None,
         explode: ExplodeOption = None,
         skip: SkipOption = None,
@@ -185,6 +190,7 @@ class GrpcSource(SourceChannel):
                 value_type=value_type,
                 key=key,
                 timestamp=timestamp,
+                headers=headers,
                 cursor=cursor,
                 explode=explode,
                 skip=skip,
@@ -221,6 +227,7 @@ class GrpcSource(SourceChannel):
             name=self.name,
             waiting_for=self._feed.waiting_for,
             splits=tuple(SplitStatus.of(split) for split in self._feed),
+            bad_timestamps=self._feed.bad_timestamps,
         )
 
     def __repr__(self) -> str:

@@ -26,6 +26,8 @@ class Record(NamedTuple):
     value: Any
     #: Event time, seconds since the epoch; ``None`` when the message has none.
     timestamp: float | None
+    #: As Kafka's; ``None`` when the source declares none.
+    headers: Mapping[str, bytes] | None = None
 
 
 @dataclass(frozen=True)

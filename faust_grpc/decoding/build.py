@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor
 from ..exceptions import ConfigurationError, ConversionError, DataError, FieldError
 from ..fields import getter, kind_of
 from ..types import Record
-from .base import Converter, Decoder, called, same
+from .base import Converter, Decoder, Tally, called, same
 from .explode import (
     ExplodeOption,
     Records,
@@ -24,6 +24,7 @@ from .explode import (
     skip_from,
     skipping,
 )
+from .headers import Headers, HeadersOption, headers_from
 from .times import TimestampOption, timestamp_from
 from .values import value_from
 
@@ -43,6 +44,7 @@ def build_decoder(
     timestamp: TimestampOption = None,
     explode: ExplodeOption = None,
     skip: SkipOption = None,
+    headers: HeadersOption = None,
 ) -> Decoder:
     """Compile what a source says about its messages.
 
@@ -57,39 +59,54 @@ def build_decoder(
             that reads bytes (``FromString`` or ``deserialize``), or any callable of the message.
         key: path of the event's key, or a callable of the message (of the element, with explode).
         timestamp: path of the event's time, or a callable. A number is in seconds; for another
-            unit give a pair: ``("sent_at", "ms")``, likewise ``"us"`` and ``"ns"``. What is not
-            set, zero in a plain number, or out of range is no time.
+            unit give a pair: ``("sent_at", "ms")``, likewise ``"us"`` and ``"ns"``. Text is ISO
+            8601, in UTC unless it says otherwise. What is not set, or zero in a plain number, is
+            no time; nor is what is out of range or unreadable, which is counted.
         explode: path of a repeated message or a map: one event per element. ``[]`` goes through
             all elements on the way: ``batches[].messages``. An element of a map has the fields
             ``key`` and ``value``. Of several paths, the events of the first come first; then
             ``value_type``, ``key`` and ``timestamp`` may each be a mapping by path.
         skip: path or callable, or several; messages for which one is set (a message, a member of
             a oneof) or true (any other field) have no events.
+        headers: path or callable by name (rules in :mod:`faust_grpc.decoding.headers`).
 
     Raises:
         ConfigurationError: an option does not fit the response type; the text names the option.
     """
-    top, paths = method.output, paths_of(explode)
+    top, paths, bad = method.output, paths_of(explode), Tally()
     if paths:
         options = {"value_type": value_type, "key": key, "timestamp": timestamp}
-        parts = [
-            _exploded(top, path, **{n: option_at(n, o, path, paths) for n, o in options.items()})
-            for path in paths
-        ]
+        parts = []
+        for path in paths:
+            own = {name: option_at(name, value, path, paths) for name, value in options.items()}
+            parts.append(_exploded(top, path, bad, headers=headers, **own))
         records = joined([part for part, _ in parts])
         value_is_message = all(is_message for _, is_message in parts)
     else:
         value = value_from(value_type, top)
         key_of, _ = _key(key, top, top)
-        timestamp_of, _ = timestamp_from(timestamp, top, top)
-        records, value_is_message = _single(key_of, value, timestamp_of), value is same
+        timestamp_of, _ = timestamp_from(timestamp, top, top, bad)
+        records = _single(key_of, value, timestamp_of, headers_from(headers, top, top))
+        value_is_message = value is same
     if skip is not None:
         records = skipping(skip_from(skip, top), records)
-    return Decoder(method.response_class, _guarded(records), value_is_message=value_is_message)
+    return Decoder(
+        method.response_class,
+        _guarded(records),
+        value_is_message=value_is_message,
+        bad_timestamps=bad,
+    )
 
 
 def _exploded(
-    top: Descriptor, path: str, *, value_type: Any, key: Any, timestamp: Any
+    top: Descriptor,
+    path: str,
+    bad: Tally,
+    *,
+    value_type: Any,
+    key: Any,
+    timestamp: Any,
+    headers: Any,
 ) -> tuple[Records, bool]:
     element, elements = elements_at(top, path)
     is_entry = element.GetOptions().map_entry
@@ -100,8 +117,9 @@ def _exploded(
         )
     value = value_from(value_type, element)
     key_of, key_on_top = _key(key, top, element)
-    timestamp_of, timestamp_on_top = timestamp_from(timestamp, top, element)
-    records = many(elements, key_of, key_on_top, value, timestamp_of, timestamp_on_top)
+    timestamp_of, timestamp_on_top = timestamp_from(timestamp, top, element, bad)
+    headers_of = headers_from(headers, top, element)
+    records = many(elements, key_of, key_on_top, value, timestamp_of, timestamp_on_top, headers_of)
     return records, value is same and not is_entry
 
 
@@ -124,11 +142,18 @@ def _key(key: KeyOption, top: Descriptor, element: Descriptor) -> tuple[Converte
     return getter(start, path), on_top
 
 
-def _single(key: Converter, value: Converter, timestamp: Converter) -> Records:
+def _single(key: Converter, value: Converter, timestamp: Converter, headers: Headers) -> Records:
     def records(message: Any) -> tuple[Record, ...]:
-        return (new_record(Record, (key(message), value(message), timestamp(message))),)
+        return (new_record(Record, (key(message), value(message), timestamp(message), None)),)
 
-    return records
+    if headers is None:
+        return records
+
+    def with_headers(message: Any) -> tuple[Record, ...]:
+        parts = key(message), value(message), timestamp(message), headers(message, message)
+        return (new_record(Record, parts),)
+
+    return with_headers
 
 
 def _guarded(records: Records) -> Records:

@@ -12,6 +12,7 @@ from ..exceptions import ConfigurationError, FieldError, nearest
 from ..fields import getter, in_oneof, kind_of, message_at
 from ..types import Record
 from .base import Converter, called
+from .headers import Headers
 
 __all__ = [
     "Entry",
@@ -33,7 +34,7 @@ SkipOption: TypeAlias = "str | Callable[[Any], bool] | Sequence[str | Callable[[
 Records: TypeAlias = Callable[[Any], "tuple[Record, ...]"]
 
 #: Cheaper than the class itself, whose ``__new__`` is a Python function.
-new_record: Callable[[type[Record], tuple[Any, Any, Any]], Record] = tuple.__new__
+new_record: Callable[[type[Record], tuple[Any, Any, Any, Any]], Record] = tuple.__new__
 
 
 class Entry(NamedTuple):
@@ -147,6 +148,7 @@ def many(
     value: Converter,
     timestamp: Converter,
     timestamp_on_top: bool,
+    headers: Headers,
 ) -> Records:
     """Return the function from a message to one record per element.
 
@@ -157,6 +159,7 @@ def many(
         value: a function from an element to its value.
         timestamp: a function from an element to its time.
         timestamp_on_top: ``timestamp`` wants the message around the elements.
+        headers: a function from a message and an element to its headers.
     """
 
     def records(message: Any) -> tuple[Record, ...]:
@@ -165,8 +168,9 @@ def many(
             return ()
         keys = repeat(key(message)) if key_on_top else map(key, found)
         times = repeat(timestamp(message)) if timestamp_on_top else map(timestamp, found)
+        named = repeat(None) if headers is None else map(headers, repeat(message), found)
         # repeat() never ends: the values say how many there are.
-        parts = zip(keys, map(value, found), times, strict=False)
+        parts = zip(keys, map(value, found), times, named, strict=False)
         return tuple([new_record(Record, part) for part in parts])
 
     return records

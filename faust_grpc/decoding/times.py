@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import Descriptor
 
 from ..exceptions import ConfigurationError, ConversionError, FieldError
 from ..fields import Getter, getter, kind_of, message_at
-from .base import Converter, called
+from .base import Converter, Tally, called
 from .wellknown import TIMESTAMP, epoch_seconds, in_range
 
 __all__ = ["TimestampOption", "timestamp_from"]
@@ -19,9 +20,14 @@ TimestampOption: TypeAlias = "str | tuple[str, str] | Callable[[Any], Any] | Non
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
+#: ISO 8601 as RFC 3339 profiles it; Python 3.10 reads neither the Z nor nine digits by itself.
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?)?([Zz]|[+-]\d\d:?\d\d)?"
+)
+
 
 def timestamp_from(
-    timestamp: TimestampOption, top: Descriptor, element: Descriptor
+    timestamp: TimestampOption, top: Descriptor, element: Descriptor, bad: Tally
 ) -> tuple[Converter, bool]:
     """Compile ``timestamp=``.
 
@@ -29,6 +35,7 @@ def timestamp_from(
         timestamp: the option.
         top: the response type.
         element: the type that paths start from; ``top`` unless the source explodes.
+        bad: counts times that are there and cannot be used.
 
     Returns:
         The function from a message to its time, and whether it wants the message around the
@@ -40,21 +47,26 @@ def timestamp_from(
     if timestamp is None:
         return (lambda message: None), False
     if callable(timestamp):
-        return _from_callable(timestamp), False
-    path, unit = (timestamp, "s") if isinstance(timestamp, str) else _pair(timestamp)
+        return _from_callable(timestamp, bad), False
+    path, unit = (timestamp, "") if isinstance(timestamp, str) else _pair(timestamp)
     on_top = path.startswith("/")
     start, path = (top, path[1:]) if on_top else (element, path)
     try:
         get, kind, message_type = getter(start, path), kind_of(start, path), message_at(start, path)
     except FieldError as exc:
         raise FieldError(f"timestamp={timestamp!r}: {exc}") from exc
-    if kind == "message" and message_type is not None and message_type.full_name == TIMESTAMP:
-        return _from_timestamp(get), on_top
     if kind in ("int", "float"):
-        return _from_number(get, _PER_SECOND[unit]), on_top
+        return _from_number(get, _PER_SECOND[unit or "s"], bad), on_top
+    if kind == "str" and not unit:
+        return _from_text(get, bad), on_top
+    is_timestamp = message_type is not None and message_type.full_name == TIMESTAMP
+    if kind == "message" and is_timestamp and not unit:
+        return _from_timestamp(get, bad), on_top
+    if unit and (is_timestamp or kind == "str"):
+        raise ConfigurationError(f"timestamp={timestamp!r}: only a number has a unit")
     raise ConfigurationError(
-        f"timestamp={timestamp!r}: it is {kind} in {start.full_name}: name a Timestamp or a "
-        "number, or give a callable"
+        f"timestamp={timestamp!r}: it is {kind} in {start.full_name}: name a Timestamp, a number "
+        "or ISO 8601 text, or give a callable"
     )
 
 
@@ -69,39 +81,78 @@ def _pair(timestamp: Any) -> tuple[str, str]:
     )
 
 
-def _from_timestamp(get: Getter) -> Converter:
+def _from_timestamp(get: Getter, bad: Tally) -> Converter:
     def convert(message: Any) -> float | None:
         timestamp = get(message)
-        return None if timestamp is None else epoch_seconds(timestamp)
+        if timestamp is None:
+            return None
+        seconds = epoch_seconds(timestamp)
+        if seconds is None:
+            bad.count += 1
+        return seconds
 
     return convert
 
 
-def _from_number(get: Getter, per_second: int) -> Converter:
+def _from_number(get: Getter, per_second: int, bad: Tally) -> Converter:
     def convert(message: Any) -> float | None:
         number = get(message)
         # Zero in a field without presence is what every sender that has no time leaves there.
-        # NaN compares as out of range.
-        if not number or not in_range(number / per_second):
-            return None
-        return float(number / per_second)
+        return _checked(number / per_second, bad) if number else None
 
     return convert
 
 
-def _from_callable(function: Callable[[Any], Any]) -> Converter:
+def _from_text(get: Getter, bad: Tally) -> Converter:
+    def convert(message: Any) -> float | None:
+        text = get(message)
+        if not text:
+            return None
+        try:
+            return _iso_seconds(text)
+        except ValueError:
+            bad.count += 1
+            return None
+
+    return convert
+
+
+def _iso_seconds(text: str) -> float:
+    """Return a time written as text, in UTC unless it says otherwise; raises ValueError."""
+    match = _ISO.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text)
+    day, time, fraction, zone = match.groups()
+    zone = "+00:00" if zone in (None, "Z", "z") else zone
+    # 3.10 wants the colon.
+    zone = zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    whole = datetime.fromisoformat(f"{day}T{time or '00:00'}{zone}")
+    return whole.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+def _from_callable(function: Callable[[Any], Any], bad: Tally) -> Converter:
     call = called("timestamp", function)
 
     def convert(message: Any) -> float | None:
         found = call(message)
         if isinstance(found, datetime):
-            found = found.timestamp()
+            # Without a zone: UTC, as everywhere here, and not what this machine's zone happens
+            # to be.
+            found = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
         if found is None:
             return None
         if not isinstance(found, (int, float)):
             raise ConversionError(
                 f"timestamp: the callable returned {found!r}, neither seconds, a datetime nor None"
             )
-        return float(found) if in_range(found) else None
+        return _checked(found, bad)
 
     return convert
+
+
+def _checked(seconds: float, bad: Tally) -> float | None:
+    # NaN compares as out of range.
+    if in_range(seconds):
+        return float(seconds)
+    bad.count += 1
+    return None

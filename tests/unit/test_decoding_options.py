@@ -80,6 +80,15 @@ def test_key(message: Any, key: Any, found: Any) -> None:
         (N(i64=5), lambda n: datetime.fromtimestamp(n.i64, timezone.utc), 5.0),
         (N(i64=5), lambda n: None, None),
         (N(i64=2**62), lambda n: n.i64, None),
+        (N(i64=5), lambda n: datetime.fromtimestamp(n.i64, timezone.utc).replace(tzinfo=None), 5.0),
+        (Tick(sym="1970-01-01T00:00:05Z"), "sym", 5.0),
+        (Tick(sym="1970-01-01t01:00:05.25+01:00"), "sym", 5.25),
+        (Tick(sym="1970-01-01 00:00:05.500000000"), "sym", 5.5),
+        (Tick(sym="1969-12-31T19:00-0500"), "sym", 0.0),
+        (Tick(sym="1970-01-02"), "sym", 86400.0),
+        (Tick(sym=""), "sym", None),
+        (Tick(sym="yesterday"), "sym", None),
+        (Tick(sym="1970-13-01"), "sym", None),
     ],
     ids=repr,
 )
@@ -92,6 +101,61 @@ def test_no_timestamp_makes_a_message_bad(name: str) -> None:
     built = decoder(case_class(name), timestamp="at")
     found = built.records(built.parse(case_bytes(name)))[0].timestamp
     assert (found is None) == ("error" in CASES[name])
+
+
+def test_times_that_cannot_be_used_are_counted_and_unset_ones_are_not() -> None:
+    built = decoder(N, timestamp=("i64", "ms"))
+    for number in (0, 5, 2**62, -(2**62)):
+        built.records(N(i64=number))
+    assert built.bad_timestamps.count == 2
+    built = decoder(Tick, timestamp="at")
+    for tick in (Tick(), Tick(at={"seconds": 5}), Tick(at={"nanos": -1})):
+        built.records(tick)
+    assert built.bad_timestamps.count == 1
+    built = decoder(Batch, explode=["ticks", "last"], timestamp=lambda element: math.nan)
+    built.records(Batch(ticks=[{}, {}], last={"a": {}}))
+    assert built.bad_timestamps.count == 3
+    built = decoder(Tick, timestamp="sym")
+    for text in ("", "2026-11-25", "soon"):
+        built.records(Tick(sym=text))
+    assert built.bad_timestamps.count == 1
+
+
+def test_headers() -> None:
+    headers = {
+        "symbol": "sym",
+        "seq": "/seq",
+        "price": "px",
+        "raw": lambda tick: b"\xff",
+        "none": lambda tick: None,
+        "big": lambda tick: tick.px > 5,
+    }
+    (record,) = records(Tick(sym="Ä", seq=2, px=2.5), headers=headers)
+    assert record.headers == {
+        "symbol": "Ä".encode(),
+        "seq": b"2",
+        "price": b"2.5",
+        "raw": b"\xff",
+        "big": b"false",
+    }
+    assert records(Tick())[0].headers is None
+    batch = Batch(ticks=[{"seq": 1}, {"seq": 2}], next=b"n")
+    found = records(batch, explode="ticks", headers={"seq": "seq", "next": "/next"})
+    assert [record.headers for record in found] == [
+        {"seq": b"1", "next": b"n"},
+        {"seq": b"2", "next": b"n"},
+    ]
+    assert records(Frame(ping={}), headers={"seq": "tick.seq"})[0].headers == {}
+    with pytest.raises(ConversionError, match=r"headers\['x'\]: \[\] is neither text"):
+        records(Tick(), headers={"x": lambda tick: []})
+
+
+def test_an_enum_as_a_header_is_its_name() -> None:
+    colours = message_class("enums", "cases.enums.E")
+    name = next(f.name for f in colours.DESCRIPTOR.fields if f.enum_type and not f.is_repeated)
+    (record,) = records(colours(), headers={"colour": name})
+    values = colours.DESCRIPTOR.fields_by_name[name].enum_type.values
+    assert record.headers == {"colour": next(v.name for v in values if v.number == 0).encode()}
 
 
 def test_the_seconds_of_a_timestamp_are_precise_to_microseconds() -> None:
@@ -167,10 +231,12 @@ def test_skip_looks_before_explode() -> None:
         ({"key": "at"}, "key='at': it is a message field of cases.feed.v1.Tick: name a scalar"),
         ({"key": 5}, "key=5: give a field path or a callable"),
         ({"timestamp": "att"}, "timestamp='att': cases.feed.v1.Tick has no field 'att'"),
-        (
-            {"timestamp": "sym"},
-            "timestamp='sym': it is str in cases.feed.v1.Tick: name a Timestamp",
-        ),
+        ({"timestamp": ("at", "ms")}, "timestamp=('at', 'ms'): only a number has a unit"),
+        ({"timestamp": ("sym", "s")}, "timestamp=('sym', 's'): only a number has a unit"),
+        ({"headers": "sym"}, "headers='sym': give a dict of name → path or callable"),
+        ({"headers": {"at": "at"}}, "headers['at']='at': it is a message field of cases.feed.v1"),
+        ({"headers": {"s": "sm"}}, "headers['s']='sm': cases.feed.v1.Tick has no field 'sm'"),
+        ({"headers": {"s": 5}}, "headers['s']=5: give a field path or a callable"),
         ({"timestamp": ("at", "h")}, "timestamp=('at', 'h'): give a path, a callable, or a pair"),
         ({"timestamp": 5}, "timestamp=5: give a path, a callable, or a pair"),
         ({"explode": "at"}, "explode='at': it is message in cases.feed.v1.Tick: only repeated"),
