@@ -82,7 +82,17 @@ class CallFailed(PeerError):
 
 
 class CursorLost(PeerError):
-    """The server can no longer resume from our cursor (compacted, expired, another epoch)."""
+    """The server can no longer resume from our cursor (compacted, expired, another epoch).
+
+    Arguments:
+        text: what the server said.
+        resume: the position from which it still can, if it said so: with
+            ``Cursor(when_lost="restart")`` the next call resumes behind it.
+    """
+
+    def __init__(self, text: str, *, resume: int | str | bytes | None = None) -> None:
+        super().__init__(text)
+        self.resume = resume
 
 
 class ReflectionFailed(PeerError):

@@ -19,7 +19,7 @@ from . import seams
 from .assignment import Membership, Owned, co_owned, wanted_splits
 from .changelog import Batch, Changelog, Write, WriteFailed, encode
 from .cursors import dump_cursor, load_cursor
-from .exceptions import ConfigurationError, PeerError
+from .exceptions import ConfigurationError, HostError, PeerError
 from .feeds import Assigned, Feed
 from .kafka import producer
 from .partitions import find_mismatch
@@ -64,6 +64,7 @@ class Runner(Sensor):
         self._lock = asyncio.Lock()
         self._running = False
         self._partitions_known = False
+        self._refused = False
         self._rejoins = 0
         super().__init__()
         self._connect()
@@ -131,16 +132,21 @@ class Runner(Sensor):
         checkpoints = set(self._checkpoints.values())
         for table in app.tables.values():
             if table not in checkpoints and not table.is_global:
-                seams.take_over_changelog(table, self.changelog)
+                seams.take_over_changelog(table, self.changelog, self._refuse)
         for feed in self.feeds.values():
             agents = seams.restart_agents(app, feed.channel)
             if not agents:
                 logger.warning(
-                    "%s: no agent reads this source: declare one with @app.agent(%s); nothing "
-                    "is read until then",
+                    "%s: no agent reads this source, so nothing is read from its server: declare "
+                    "one with @app.agent(...)",
                     feed.declaration.name,
-                    "source",
                 )
+
+    def _refuse(self, error: HostError) -> None:
+        """End the worker, and save nothing more: the event that failed must be read again."""
+        self._running, self._refused = False, True
+        logger.critical("%s", error)
+        self.add_future(seams.end_worker(self.app, error, str(error)))
 
     async def on_start(self) -> None:
         """Begin to save, to look after agents, and to ask servers for their schemas."""
@@ -303,6 +309,9 @@ class Runner(Sensor):
         self._running = False
         feeds = self._clustered
         if not any(feed.splits for feed in feeds):
+            return
+        if self._refused:
+            await self._give_up(feeds)
             return
         if not self.lease.is_held:
             logger.warning("No heartbeat was answered for too long: giving up all splits")

@@ -69,19 +69,26 @@ class CheckpointTable(Table):  # type: ignore[type-arg]
         store._key_partition[key] = partition
 
 
-def take_over_changelog(table: Collection, changelog: Changelog) -> None:
+def take_over_changelog(
+    table: Collection, changelog: Changelog, refuse: Callable[[HostError], None]
+) -> None:
     """Send the table writes of a source's events to our changelog; leave others to Faust.
 
     Replaces the instance's ``send_changelog``, which ``on_key_set`` and ``on_key_del`` call.
     faust-streaming 0.15.
+
+    Arguments:
+        table: any table of the app but a checkpoint.
+        changelog: where writes go.
+        refuse: called with what is wrong before it is raised, when no event of a source may write
+            this table: Faust acks the event of an agent that raises, so the worker must end.
     """
     plain = table.send_changelog
     store = table.data
     # Faust records a key's partition in a memory store only when it recovers the key. Without it
     # keys written here stay in memory after their partition moved away.
     partitions = store._key_partition if isinstance(store, MemoryStore) else None
-    writers: set[str] = set()
-    partitions_wanted = table.app.conf.topic_partitions
+    writers: set[bool] = set()
 
     def send_changelog(
         partition: int | None,
@@ -91,32 +98,16 @@ def take_over_changelog(table: Collection, changelog: Changelog) -> None:
         value_serializer: Any = None,
     ) -> Any:
         event = current_event()
-        message = event.message if event is not None else None
-        ours = isinstance(message, SourceMessage)
-        writers.add("a gRPC source" if ours else "other events")
-        if len(writers) > 1:
-            raise MixedTable(
-                f"table {table.name!r} is written by the events of a gRPC source and by other "
-                "events: use two tables, or bring them together with group_by()"
-            )
+        ours = event is not None and isinstance(event.message, SourceMessage)
+        writers.add(ours)
+        if len(writers) > 1 or ours:
+            error = _misuse(table, partition, mixed=len(writers) > 1)
+            if error is not None:
+                refuse(error)
+                raise error
         if not ours:
             return plain(partition, key, value, key_serializer, value_serializer)
-        if partition is None:
-            raise HostError(
-                f"table {table.name!r} has use_partitioner=True: a source's events can write only "
-                "the partition they belong to"
-            )
-        if partition < 0:
-            raise HostError(
-                f"table {table.name!r}: events of a scope='worker' source are in every worker and "
-                "cannot write a table; keep a plain dict"
-            )
-        if table.partitions not in (None, partitions_wanted):
-            raise HostError(
-                f"table {table.name!r} has partitions={table.partitions}, but the app has "
-                f"topic_partitions={partitions_wanted}: a source's events can write only tables "
-                "with as many; leave partitions= out of the table"
-            )
+        assert partition is not None
         changelog.add(partition, Write(table, key, value, key_serializer, value_serializer))
         if partitions is not None:
             partitions[key] = partition
@@ -124,6 +115,33 @@ def take_over_changelog(table: Collection, changelog: Changelog) -> None:
         return SimpleNamespace(message=SimpleNamespace(partition=partition))
 
     table.send_changelog = send_changelog  # type: ignore[method-assign]
+
+
+def _misuse(table: Collection, partition: int | None, *, mixed: bool) -> HostError | None:
+    """Return why a source's event may not write a table."""
+    wanted = table.app.conf.topic_partitions
+    if mixed:
+        return MixedTable(
+            f"table {table.name!r} is written by the events of a gRPC source and by other events: "
+            "use two tables, or bring them together with group_by()"
+        )
+    if partition is None:
+        return HostError(
+            f"table {table.name!r} has use_partitioner=True: a source's events can write only the "
+            "partition they belong to"
+        )
+    if partition < 0:
+        return HostError(
+            f"table {table.name!r}: events of a scope='worker' source are in every worker and "
+            "cannot write a table; keep a plain dict"
+        )
+    if table.partitions not in (None, wanted):
+        return HostError(
+            f"table {table.name!r} has partitions={table.partitions}, but the app has "
+            f"topic_partitions={wanted}: a source's events can write only tables with as many; "
+            "leave partitions= out of the table"
+        )
+    return None
 
 
 class RestartingSupervisor(OneForOneSupervisor):

@@ -211,18 +211,19 @@ class DeclaredProtocol(Protocol):
 
     def _in_band(self, fault: str | CursorLost | CallFailed) -> Iterable[Action]:
         if isinstance(fault, CursorLost):
-            return self._cursor_lost(str(fault))
+            return self._cursor_lost(str(fault), fault.resume)
         if isinstance(fault, CallFailed):
             return (Stop(str(fault)),)
         return self.ended(Status(StatusCode.UNKNOWN, str(fault)))
 
-    def _cursor_lost(self, reason: str) -> Iterable[Action]:
+    def _cursor_lost(self, reason: str, resume: CursorValue | None = None) -> Iterable[Action]:
         lost = f"the server cannot resume behind cursor {self.last!r}: {reason}"
         if self._cursor is None or self._cursor.declared.when_lost == "fail":
             return (Stop(lost, lost_cursor=True),)
-        self.last = self._saved = None
+        self.last, self._saved = resume, None
         self.counts.possible_gaps += 1
-        return self._retry(f"{lost}; starting without a cursor, data may be missing")
+        start = "without a cursor" if resume is None else f"behind {resume!r}"
+        return self._retry(f"{lost}; starting {start}, data may be missing")
 
     def _in_grace(self, status: Status) -> bool:
         if status.code is StatusCode.UNAUTHENTICATED and self._heard:

@@ -25,6 +25,7 @@ from faust_grpc.streams import SourceIteration
 from faust_grpc.testing import broker
 
 APPS: list[faust.App] = []
+REFUSED: list[HostError] = []
 
 
 def new_app(**settings: Any) -> faust.App:
@@ -41,6 +42,7 @@ def consumers_closed() -> Iterator[None]:
         if app._consumer is not None:
             app._consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
     APPS.clear()
+    REFUSED.clear()
 
 
 class Finished:
@@ -112,7 +114,7 @@ async def test_table_writes_of_our_events_go_to_the_changelog() -> None:
         app.SetTable("sets"),
     )
     for table in (plain, windowed.table, of_sets):
-        seams.take_over_changelog(table, changelog)
+        seams.take_over_changelog(table, changelog, REFUSED.append)
     event = enter(app, source_message(2))
     plain["a"] += 1
     plain["a"] += 1
@@ -141,21 +143,24 @@ async def test_a_write_for_a_partition_of_another_worker_is_refused() -> None:
     changelog = Changelog(lambda: pytest.fail("nothing is to be written"))
     changelog.own([0])
     table = app.Table("stock", default=int)
-    seams.take_over_changelog(table, changelog)
+    seams.take_over_changelog(table, changelog, REFUSED.append)
     event = enter(app, source_message(1))
     with pytest.raises(PartitionNotOwned, match="partition 1"):
         table["a"] = 1
     assert "a" not in table.data, "refused before the store is touched"
+    assert not REFUSED, "only this event: another worker has the partition"
     assert event is not None
 
 
 async def test_events_that_every_worker_sees_cannot_write_tables() -> None:
     app = new_app()
     table = app.Table("stock", default=int)
-    seams.take_over_changelog(table, Changelog(lambda: pytest.fail("not to be written")))
+    unwritten = Changelog(lambda: pytest.fail("not to be written"))
+    seams.take_over_changelog(table, unwritten, REFUSED.append)
     event = enter(app, source_message(-1))
     with pytest.raises(HostError, match="scope='worker'"):
         table["a"] = 1
+    assert len(REFUSED) == 1
     assert event is not None
 
 
@@ -164,12 +169,13 @@ async def test_a_table_of_two_kinds_of_writers_is_refused() -> None:
     changelog = Changelog(lambda: pytest.fail("nothing is to be written"))
     changelog.own([0])
     table = app.Table("stock", default=int)
-    seams.take_over_changelog(table, changelog)
+    seams.take_over_changelog(table, changelog, REFUSED.append)
     ours = enter(app, source_message(0))
     table["a"] = 1
     theirs = enter(app, Message("topic", 0, 1, 0.0, 1, None, None, None, None))
     with pytest.raises(MixedTable, match="'stock'"):
         table["a"] = 2
+    assert len(REFUSED) == 1
     assert (ours, theirs) != (None, None)
 
 
