@@ -72,7 +72,7 @@ def _read_to_end(consumer: Consumer, topic: str, partitions: set[int]) -> list[R
                         message.partition(),
                         message.offset(),
                         message.timestamp()[1],
-                        json.loads(message.key()),
+                        json.loads(message.key() or b"null"),
                         json.loads(message.value()) if message.value() is not None else None,
                     )
                 )
