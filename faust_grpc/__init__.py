@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive
     from .cursors import Cursor
+    from .decoding import ProtoJson
     from .exceptions import (
         CallFailed,
         ConfigurationError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         SchemaError,
         TargetError,
     )
+    from .schema import ProtoFiles, Reflection
     from .source import GrpcSource, SourceStatus, SplitStatus
     from .status import Rule, Verdict
     from .types import DeadLetter, Record, Split, Status
@@ -58,7 +60,10 @@ __all__ = [
     "MixedTable",
     "PartitionNotOwned",
     "PeerError",
+    "ProtoFiles",
+    "ProtoJson",
     "Record",
+    "Reflection",
     "ReflectionFailed",
     "Rule",
     "SchemaError",
@@ -73,6 +78,8 @@ __all__ = [
 _HOMES = {
     "config": ("TLS", "Backoff", "Buffer", "Checkpoint", "Keepalive"),
     "cursors": ("Cursor",),
+    "decoding": ("ProtoJson",),
+    "schema": ("ProtoFiles", "Reflection"),
     "source": ("GrpcSource", "SourceStatus", "SplitStatus"),
     "status": ("Rule", "Verdict"),
     "types": ("DeadLetter", "Record", "Split", "Status"),

@@ -69,8 +69,10 @@ class PoolSchema(Schema):
         self._origin = origin
         #: Where the types are: no other source sees them.
         self.pool = DescriptorPool()
+        #: What it was made of, by name.
+        self.files = _by_name(files, origin)
         self._services: dict[str, ServiceDescriptor] = {}
-        for file in _in_order(_by_name(files, origin), origin, remedy):
+        for file in _in_order(self.files, origin, remedy):
             for service in _link(self.pool, file, origin).services_by_name.values():
                 self._services[service.full_name] = service
 

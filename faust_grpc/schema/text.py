@@ -14,7 +14,7 @@ from google.protobuf.descriptor import (
 
 from ..fields import in_oneof, is_map
 
-__all__ = ["proto_text"]
+__all__ = ["field_text", "proto_text"]
 
 _SCALARS = {
     FieldDescriptor.TYPE_DOUBLE: "double",
@@ -49,6 +49,12 @@ def proto_text(descriptor: ServiceDescriptor | Descriptor | EnumDescriptor) -> s
     else:
         head, body = "message", _message(descriptor, package)
     return "\n".join(_block(f"{head} {descriptor.name}", body))
+
+
+def field_text(field: FieldDescriptor) -> str:
+    """Return a field much as its .proto file has it, without the semicolon."""
+    assert field.containing_type is not None  # every field has one
+    return _field(field, field.containing_type.file.package).removesuffix(";")
 
 
 def _lines(lines: Iterable[str]) -> Iterator[str]:
