@@ -35,6 +35,7 @@ RANKS = {
     "readers": 4,
     "splits": 4,
     "deadletters": 5,
+    "generate": 5,
     "messages": 5,
     "subscriptions": 5,
     "channels": 6,
