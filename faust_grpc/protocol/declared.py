@@ -185,7 +185,8 @@ class DeclaredProtocol(Protocol):
         self._heard = False
         return Call(
             self._method.path,
-            (request.SerializeToString(),),
+            # Through the class: upb takes a field of that name for the method.
+            (type(request).SerializeToString(request),),
             client_streaming=self._method.client_streaming,
         )
 
