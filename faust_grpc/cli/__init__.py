@@ -1,4 +1,4 @@
-"""The command line: ``faust-grpc describe``, ``tail`` and ``demo``."""
+"""The command line: ``faust-grpc describe``, ``tail``, ``generate`` and ``demo``."""
 
 from __future__ import annotations
 

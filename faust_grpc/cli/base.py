@@ -13,6 +13,7 @@ from .. import __version__
 from ..exceptions import FaustGrpcError, nearest
 from .demo import demo
 from .describe import describe
+from .generate import generate
 from .tail import tail
 
 __all__ = ["Commands", "Failure", "commands", "main"]
@@ -83,6 +84,7 @@ def commands() -> None:
       faust-grpc describe localhost:50051 shop.v1.OrderService/StreamOrders
       faust-grpc tail localhost:50051 shop.v1.OrderService/StreamOrders \\
           --request '{"region": "north"}' --limit 10
+      faust-grpc generate localhost:50051 --output records.py
       faust-grpc demo
 
     Exit status: 0 done, 1 it did not work, 2 wrong usage, 130 Ctrl-C.
@@ -91,6 +93,7 @@ def commands() -> None:
 
 commands.add_command(describe)
 commands.add_command(tail)
+commands.add_command(generate)
 commands.add_command(demo)
 
 

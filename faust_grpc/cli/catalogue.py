@@ -91,6 +91,11 @@ class Catalogue:
             [await schema.fetch_service(service, grpc_channel, metadata) for service in asked]
         )
 
+    @property
+    def services(self) -> tuple[ServiceDescriptor, ...]:
+        """The services."""
+        return tuple(self._services)
+
     def overview(self) -> str:
         """Return the services with their methods, one line each."""
         blocks = [

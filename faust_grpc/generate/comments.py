@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import textwrap
 from collections.abc import Iterable, Iterator
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
@@ -27,7 +27,7 @@ def comments_in(files: Iterable[FileDescriptorProto]) -> dict[str, str]:
         for location in file.source_code_info.location:
             text = location.leading_comments or location.trailing_comments
             if text.strip():
-                texts[tuple(location.path)] = inspect.cleandoc(text)
+                texts[tuple(location.path)] = textwrap.dedent(text).strip()
         for index, message in enumerate(file.message_type):
             for path, name in _names(message, file.package, (_MESSAGE, index)):
                 if path in texts:
