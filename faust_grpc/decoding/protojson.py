@@ -131,13 +131,18 @@ def _float(value: float) -> float | str:
         return _double(value)
     for digits in (6, 7, 8):
         shorter = float(f"{value:.{digits}g}")
-        # Rounding up can leave the range of 32 bits.
-        if abs(shorter) <= _LARGEST_SINGLE and _single.unpack(_single.pack(shorter))[0] == value:
+        if _as_single(shorter) == value:
             return shorter
     return value
 
 
-_LARGEST_SINGLE = (2 - 2**-23) * 2.0**127
+def _as_single(value: float) -> float:
+    try:
+        single: float = _single.unpack(_single.pack(value))[0]
+    except OverflowError:  # rounded up, out of 32 bits
+        return math.inf
+    return single
+
 
 _SCALARS: dict[int, Converter] = {
     FieldDescriptor.TYPE_BYTES: _base64,
