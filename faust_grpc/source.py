@@ -212,7 +212,7 @@ class GrpcSource(SourceChannel):
             super().__init__(app, name=self.declaration.name, lease=self._runner.lease)
             self._feed = Feed(self, self.declaration, plan)
             self._runner.add(self._feed)
-            self._runner.kafka_options.update(kafka_options or {})
+            self._runner.checkpoints.kafka_options.update(kafka_options or {})
         except ConfigurationError as exc:
             # A traceback's last lines are what a user reads: their own line, then what is wrong.
             raise exc.with_traceback(None) from None

@@ -116,7 +116,7 @@ def declare(target: str = TARGET, method: str = METHOD, **options: Any) -> None:
             "value_type=WantsText: its field 'sequence' wants str where shop.v1.Order.sequence "
             "has int",
         ),
-        ({"value_type": 3}, "value_type=3: give None, dict, a faust.Record"),
+        ({"value_type": 3}, "value_type=3: give None, dict, ProtoJson, a faust.Record"),
         ({"schema": "missing.binpb"}, "missing.binpb: no such file or directory"),
         ({"schema": 3}, "schema=3: give a generated *_pb2_grpc module"),
         ({"target": "localhost"}, "has no port, and gRPC would dial 443"),

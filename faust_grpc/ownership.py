@@ -1,0 +1,103 @@
+"""What this worker owns, as Faust's group sees it: asked, waited for, and checked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from faust.types import AppT
+
+from . import seams
+from .assignment import Membership, co_owned
+from .checkpoints import Checkpoints
+from .exceptions import ConfigurationError
+from .partitions import find_mismatch
+
+__all__ = ["Ownership"]
+
+logger = logging.getLogger(__name__)
+
+#: Before the group is asked to look again for a new topic: doubled up to a limit.
+REJOIN_FIRST_SECONDS, REJOIN_LAST_SECONDS = 0.5, 60.0
+
+
+class Ownership:
+    """The partitions whose splits this worker runs.
+
+    Arguments:
+        app: the application.
+        checkpoints: their topics decide; other tables must be co-assigned.
+    """
+
+    def __init__(self, app: AppT, checkpoints: Checkpoints) -> None:
+        self.app = app
+        self.membership = Membership()
+        self._checkpoints = checkpoints
+        self._partitions_known = False
+        self._rejoins = 0
+
+    def topics(self) -> list[str]:
+        """Return the changelogs of all tables that a source's events may write, checkpoints too."""
+        partitions = self.app.conf.topic_partitions
+        return [
+            table.changelog_topic_name
+            for table in self.app.tables.values()
+            if not table.is_global and (table.partitions or 0) in (0, partitions)
+        ]
+
+    def now(self) -> frozenset[int]:
+        """Return the partitions that are ours in all topics."""
+        owned = co_owned(
+            self.app.assignor.assigned_actives(), self._checkpoints.topics, self.topics()
+        )
+        if owned.waiting:
+            logger.warning(
+                "Partitions %s: their tables are with another worker; waiting for the next "
+                "rebalance (a rolling upgrade that adds a table does this once)",
+                sorted(owned.waiting),
+            )
+        return owned.partitions
+
+    def is_stale(self, generation: int) -> bool:
+        """Return whether another rebalance began, or the worker stops."""
+        app = self.app
+        return generation != app.consumer_generation_id or app.rebalancing or app.should_stop
+
+    def missing_topics(self) -> list[str]:
+        """Return the changelogs that the group did not know.
+
+        At the very first boot Faust may assign before a new changelog exists.
+        """
+        known = self.app.assignor._topic_groups  # type: ignore[attr-defined]
+        missing = [topic for topic in self.topics() if topic not in known]
+        if not missing:
+            self._rejoins = 0
+        return missing
+
+    async def rejoin(self, generation: int, missing: list[str]) -> None:
+        """Have the group look again for a topic, after a while."""
+        # Every rejoin halts the whole group: ask less and less often for a topic that stays away.
+        seconds = min(REJOIN_FIRST_SECONDS * 2**self._rejoins, REJOIN_LAST_SECONDS)
+        self._rejoins += 1
+        logger.log(
+            logging.INFO if self._rejoins < 3 else logging.WARNING,
+            "The group does not know %s yet: joining again in %g s",
+            ", ".join(missing),
+            seconds,
+        )
+        await asyncio.sleep(seconds)
+        if not self.is_stale(generation):
+            await seams.ask_for_rejoin(self.app)
+
+    async def check_partitions(self) -> None:
+        """Ask the broker, once, whether all topics have the app's partition count.
+
+        Raises:
+            ConfigurationError: one has another.
+        """
+        if self._partitions_known:
+            return
+        found = await find_mismatch(self.app, self._checkpoints.kafka_options, self.topics())
+        if found is not None:
+            raise ConfigurationError(found)
+        self._partitions_known = True
