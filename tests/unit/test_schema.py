@@ -167,7 +167,10 @@ def test_base64_text_of_a_set() -> None:
         ("odd_missing_import.binpb", "make it with --include_imports"),
         ("odd_duplicate_files_differ.binpb", "has two different files named 'common_a.proto'"),
         ("odd_future_edition.binpb", "is of edition 99999, which needs a newer protobuf"),
-        ("odd_gzip.binpb.gz", "is compressed with gzip: unpack it (gunzip), or make it with protoc"),
+        (
+            "odd_gzip.binpb.gz",
+            "is compressed with gzip: unpack it (gunzip), or make it",
+        ),
         (
             "odd_proto_source.binpb",
             "is the text of a .proto file, not compiled: make it with protoc",
