@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .codecs import AnyCodec, ProtobufCodec
     from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive
     from .cursors import Cursor
     from .decoding import ProtoJson
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TLS",
+    "AnyCodec",
     "Backoff",
     "Buffer",
     "CallFailed",
@@ -62,6 +64,7 @@ __all__ = [
     "PeerError",
     "ProtoFiles",
     "ProtoJson",
+    "ProtobufCodec",
     "Record",
     "Reflection",
     "ReflectionFailed",
@@ -76,6 +79,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "codecs": ("AnyCodec", "ProtobufCodec"),
     "config": ("TLS", "Backoff", "Buffer", "Checkpoint", "Keepalive"),
     "cursors": ("Cursor",),
     "decoding": ("ProtoJson",),

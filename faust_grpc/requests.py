@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from .exceptions import FieldError, nearest
 from .fields import check_value, is_map, is_shadowed, write_shadowed
 
-__all__ = ["build_request"]
+__all__ = ["build_request", "build_value"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -50,6 +50,22 @@ def build_request(
         raise FieldError(
             f"{option}={fields!r}: give a dict of fields or a {message.DESCRIPTOR.full_name}"
         )
+    return message
+
+
+def build_value(message_class: type[Message], value: Any, *, option: str) -> Message:
+    """Return a message from the Python value that it stands for: of a Timestamp, a datetime.
+
+    Arguments:
+        message_class: the type.
+        value: as for a field of this type in :func:`build_request`.
+        option: what errors call it.
+
+    Raises:
+        FieldError: the value does not fit.
+    """
+    message = message_class()
+    _set_message(message, value, option)
     return message
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 
 from ..exceptions import ConfigurationError, ConversionError, DataError, FieldError
 from ..fields import getter, kind_of
@@ -31,7 +32,7 @@ from .values import value_from
 if TYPE_CHECKING:
     from ..schema.base import Method
 
-__all__ = ["build_decoder"]
+__all__ = ["build_decoder", "message_decoder"]
 
 KeyOption: TypeAlias = "str | Callable[[Any], Any] | None"
 
@@ -96,6 +97,28 @@ def build_decoder(
         value_is_message=value_is_message,
         bad_timestamps=bad,
     )
+
+
+def message_decoder(
+    message_class: type[Message], value_type: Any
+) -> tuple[Callable[[bytes], Message], Converter]:
+    """Compile what it takes to decode single messages: two functions, to be called in turn.
+
+    Arguments:
+        message_class: their type.
+        value_type: as for :func:`build_decoder`.
+
+    Raises:
+        ConfigurationError: ``value_type`` does not fit the message type.
+    """
+    convert = value_from(value_type, cast(Descriptor, message_class.DESCRIPTOR))
+    decoder = Decoder(
+        message_class,
+        lambda message: (),
+        value_is_message=convert is same,
+        bad_timestamps=Tally(),
+    )
+    return decoder.parse, convert
 
 
 def _exploded(
