@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from . import path
+from . import decode, path
 from .report import machine, table
 
 
@@ -23,6 +23,18 @@ def path_command(rounds: int, target: str) -> None:
     """From the socket to an agent: events per second and CPU per event."""
     results = path.run(rounds)
     click.echo(table(results), err=True)
+    _write(target, {"results": results, "machine": machine()})
+
+
+@main.command("decode")
+@click.option("--rounds", default=15, show_default=True, help="Interleaved rounds; medians count.")
+@click.option("--json", "target", default="", help="Write JSON to a file, or - for stdout.")
+def decode_command(rounds: int, target: str) -> None:
+    """From raw bytes to a value: CPU per message."""
+    results = decode.run(rounds)
+    for name, row in results.items():
+        factor = row["cpu_us"] / results["hand_written"]["cpu_us"]
+        click.echo(f"{name:<20}{row['cpu_us']:>10.2f} us{factor:>8.2f} x hand-written", err=True)
     _write(target, {"results": results, "machine": machine()})
 
 
