@@ -151,8 +151,10 @@ class DeclaredProtocol(Protocol):
         reason = f"{status} ({rule.hint})" if rule.hint else str(status)
         if rule.verdict is Verdict.CURSOR_LOST and self.last is not None:
             return self._cursor_lost(reason)
-        # The user's own word needs no second opinion.
-        if rule.verdict is Verdict.RETRY or (rule not in self._rules and self._in_grace(status)):
+        # The user's own word needs no second opinion; nor does what gRPC's core says of our side,
+        # which no server mends: a message beyond the limit would be read again and again.
+        final = rule in self._rules or rule.pattern
+        if rule.verdict is Verdict.RETRY or (not final and self._in_grace(status)):
             return self._retry(reason)
         return (Stop(reason),)
 
