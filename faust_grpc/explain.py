@@ -152,6 +152,15 @@ _RULES = (
         "the server's headers or error text are larger than gRPC accepts",
     ),
     _rule(
+        r"Error parsing 'grpc-encoding'",
+        "the server compresses in a way that gRPC for Python does not know (it knows gzip and "
+        "deflate)",
+    ),
+    _rule(
+        r"Decompression failed|Compression bit set but no encoding",
+        "the server sent a message that cannot be decompressed",
+    ),
+    _rule(
         r"keepalive watchdog timeout|ping timeout",
         "the server did not answer a ping in time: the connection was half open, or the server "
         "hangs",
