@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -103,6 +104,7 @@ class AnyCodec(Codec):
     def __init__(self, children: tuple[CodecT, ...] | None = None) -> None:
         super().__init__(children=children)
         self._parse, _ = message_decoder(any_pb2.Any, None)
+        self._parsers: dict[str, Callable[[bytes], Message]] = {}
 
     def _dumps(self, obj: Any) -> bytes:
         if not isinstance(obj, Message):
@@ -117,6 +119,12 @@ class AnyCodec(Codec):
     def _loads(self, s: bytes) -> Any:
         packed = cast(any_pb2.Any, self._parse(s))
         name = packed.TypeName()
+        parse = self._parsers.get(name)
+        if parse is None:
+            parse = self._parsers[name] = self._parser(name)
+        return parse(packed.value)
+
+    def _parser(self, name: str) -> Callable[[bytes], Message]:
         try:
             described = descriptor_pool.Default().FindMessageTypeByName(name)
         except KeyError:
@@ -125,7 +133,7 @@ class AnyCodec(Codec):
                 "import it, or use ProtobufCodec(schema, message)"
             ) from None
         parse, _ = message_decoder(GetMessageClass(described), None)
-        return parse(packed.value)
+        return parse
 
 
 def _as_it_is(value: Any, *, preferred_type: Any = None) -> Any:
