@@ -32,6 +32,7 @@ def test_agents_get_messages_and_tables_are_recovered(
     )
     worker.wait_for_line(r"tables: 0 0 \[\] last=0")
     worker.wait_for_line(r"shipped Order north-0*20\b")
+    worker.wait_for_line(r"regrouped Order north-0*20\b")
     worker.terminate()
     assert worker.wait() == 0, worker.log_tail()
 

@@ -41,6 +41,7 @@ orders = GrpcSource(
 latest: Any = app.Table("latest", value_type=orders_codec.type)
 items: Any = app.Table("items", value_type=items_codec.type)
 shipments = app.topic("shipments", value_type=orders_codec.type)
+regrouped = app.topic("by-customer", key_type=str, value_serializer=orders_codec)
 
 
 @app.agent(orders)
@@ -49,6 +50,14 @@ async def keep(stream: Any) -> None:
         latest[order.order_id] = order
         items[order.order_id] = Item(order.items[0].sku, order.items[0].quantity)
         await shipments.send(key=order.order_id, value=order)
+
+
+@app.agent(orders)
+async def regroup(stream: Any) -> None:
+    by_customer = stream.group_by(lambda order: order.customer_id, name="customer", topic=regrouped)
+    async for customer, order in by_customer.items():
+        assert customer == order.customer_id
+        logger.warning("regrouped %s %s", type(order).__name__, order.order_id)
 
 
 @app.agent(shipments)
