@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import random
 import shutil
 import subprocess
@@ -138,12 +139,11 @@ def test_formatters_leave_it_as_it_is(tmp_path: Path) -> None:
 def test_comments_come_along(imported: Any) -> None:
     schema = ProtoFiles(DATA / "generate" / "commented.proto")
     module = imported(source(schema))
-    assert module.Reading.__doc__ == (
-        "One reading of a \\ sensor.\n\n      indented\n"
-        "\n    The message ``meters.v1.Reading``.\n    "
+    assert inspect.getdoc(module.Reading) == (
+        "One reading of a \\ sensor.\n\n  indented\n\nThe message ``meters.v1.Reading``."
     )
-    assert module.ReadingQuoted.__doc__ == (
-        '"Quoted", even """three times""".\n\n    The message ``meters.v1.Reading.Quoted``.\n    '
+    assert inspect.getdoc(module.ReadingQuoted) == (
+        '"Quoted", even """three times""".\n\nThe message ``meters.v1.Reading.Quoted``.'
     )
     text = source(schema)
     assert "    #: In degrees.\n    celsius: float = 0.0\n" in text
