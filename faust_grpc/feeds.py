@@ -228,9 +228,9 @@ class Feed:
         count = len(adds)
         for delivery in deliveries:
             for key, value, timestamp, headers in delivery.records:
-                message = SourceMessage(
-                    split, tp, delivery, key, value, timestamp or now, received, count
-                )
+                if timestamp is None:
+                    timestamp = now
+                message = SourceMessage(split, tp, delivery, key, value, timestamp, received, count)
                 if headers is not None:
                     message.headers = headers
                 event = event_class(app, key, value, headers, message)

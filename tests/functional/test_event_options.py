@@ -63,10 +63,11 @@ async def test_elements_of_two_kinds_are_acked_together() -> None:
 
 
 async def test_a_time_that_cannot_be_used_is_the_time_of_receipt_and_counted() -> None:
-    good, unset, bad = orders(3)
+    good, epoch, unset, bad = orders(4)
+    epoch.created_at.seconds = 0
     good.created_at.seconds = 1_700_000_000
     bad.created_at.seconds = 1_700_000_000_000  # milliseconds, where seconds belong
-    async with in_process([good, unset, bad], timestamp="created_at") as rig:
+    async with in_process([good, epoch, unset, bad], timestamp="created_at") as rig:
         times = []
 
         @rig.app.agent(rig.source)
@@ -76,9 +77,9 @@ async def test_a_time_that_cannot_be_used_is_the_time_of_receipt_and_counted() -
 
         before = time.time()
         await rig.start()
-        await rig.finished(3)
-        assert times[0] == 1_700_000_000
-        assert all(before <= at <= time.time() for at in times[1:])
+        await rig.finished(4)
+        assert times[:2] == [1_700_000_000, 0]
+        assert all(before <= at <= time.time() for at in times[2:])
         assert rig.source.status().bad_timestamps == 1
         assert rig.split.dead_letters == 0
 
