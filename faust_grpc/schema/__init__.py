@@ -11,6 +11,7 @@ from typing import TypeAlias
 from ..exceptions import SchemaError
 from .base import Method, Schema
 from .descriptor_set import DescriptorSet
+from .drift import DriftWatch
 from .proto_files import ProtoFiles
 from .reflection import Reflection, ReflectionSchema
 from .stubs import Stubs
@@ -18,6 +19,7 @@ from .text import proto_text
 
 __all__ = [
     "DescriptorSet",
+    "DriftWatch",
     "Method",
     "ProtoFiles",
     "Reflection",
