@@ -22,7 +22,7 @@ from .exceptions import ReflectionFailed
 from .explain import explain
 from .messages import SourceMessage
 from .protocol import Dead
-from .schema import ReflectionSchema
+from .schema import DriftWatch, ReflectionSchema
 from .splits import RunningSplit, SplitState
 from .targets import parse_target
 from .types import CursorValue, DeadLetter, Status
@@ -59,6 +59,7 @@ class Feed:
         self._assigned: Mapping[str, Assigned] = {}
         self._connections: dict[str, Connection] = {}
         self._ending: list[RunningSplit] = []
+        self._drift = DriftWatch(declaration.name, self._changes) if plan is None else None
         self._event_class: Any = None
         self._held = True
         self._closed = False
@@ -113,6 +114,13 @@ class Feed:
         connection = self._connection(None)
         metadata = await ask(declaration.metadata)
         return declaration.plan(await schema.fetch(declaration.method, connection.aio, metadata))
+
+    async def _changes(self) -> list[str]:
+        declaration = self.declaration
+        schema = declaration.schema
+        assert isinstance(schema, ReflectionSchema)
+        metadata = await ask(declaration.metadata)
+        return await schema.drift(declaration.method, self._connection(None).aio, metadata)
 
     def _explained(self, exc: ReflectionFailed) -> str:
         uses_tls = self._connection(None).tls is not None
@@ -188,6 +196,8 @@ class Feed:
     def prune(self, returned_seconds: float) -> None:
         """Stop waiting for agents that returned: nobody will ever ack what they were given.
 
+        And look now and then whether a server that told its types still has them.
+
         Arguments:
             returned_seconds: how long an iteration must be over; a crashed agent is back sooner.
         """
@@ -201,6 +211,8 @@ class Feed:
                     self.declaration.name,
                 )
                 self.channel.unsubscribe(subscription)
+        if self._drift is not None:
+            self._drift.look(sum(max(0, split.protocol.counts.calls - 1) for split in self))
 
     # Delivering
 
@@ -294,6 +306,8 @@ class Feed:
         self._closed = True
         self.drop(list(self.splits))
         self.dead_letters.close()
+        if self._drift is not None:
+            self._drift.close()
         await self.closed(seconds)
         for connection in self._connections.values():
             await connection.close()
