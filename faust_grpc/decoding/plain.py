@@ -27,6 +27,7 @@ from google.protobuf.message_factory import GetMessageClass
 from ..exceptions import ConversionError
 from ..fields import has_presence, is_map, is_shadowed, shadowed_reader
 from .base import Converter, same
+from .texts import text_converter
 from .wellknown import well_known
 
 __all__ = ["Assembly", "EnumNames", "PlainConverters", "list_of", "map_of", "unpacked"]
@@ -171,7 +172,7 @@ class PlainConverters:
             return self.message(field.message_type, field.full_name)
         if field.enum_type is not None:
             return EnumNames(field.enum_type).__getitem__
-        return same
+        return text_converter(field) if field.type == FieldDescriptor.TYPE_STRING else same
 
     def _any(self, descriptor: Descriptor) -> Converter:
         pool = descriptor.file.pool

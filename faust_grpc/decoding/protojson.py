@@ -21,6 +21,7 @@ from ..exceptions import ConversionError
 from ..fields import is_map
 from .base import Converter, same
 from .plain import ANY, EnumNames, list_of, unpacked
+from .texts import text_converter
 from .wellknown import is_wrapper
 
 __all__ = ["JsonConverters", "ProtoJson"]
@@ -85,6 +86,8 @@ class JsonConverters:
             if field.enum_type.full_name == "google.protobuf.NullValue":
                 return lambda number: None
             return EnumNames(field.enum_type).__getitem__
+        if field.type == FieldDescriptor.TYPE_STRING:
+            return text_converter(field)
         return _SCALARS.get(field.type, same)
 
     def _any(self, descriptor: Descriptor) -> Converter:

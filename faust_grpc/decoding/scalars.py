@@ -15,6 +15,7 @@ from ..exceptions import ConversionError
 from ..fields import element_kind
 from .base import Converter, same
 from .plain import EnumNames, PlainConverters
+from .texts import text_converter
 from .wellknown import DURATION, TIMESTAMP, epoch_seconds, is_wrapper
 
 __all__ = ["Misfit", "scalar_converter"]
@@ -46,7 +47,7 @@ def scalar_converter(wanted: Any, field: FieldDescriptor, plain: PlainConverters
         return _from_enum(wanted, field, field.enum_type)
     kind = element_kind(field)
     if wanted is _EXACT[kind]:
-        return same
+        return text_converter(field) if kind == "str" else same
     if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
         convert: Converter | None = wanted
     else:
@@ -55,7 +56,7 @@ def scalar_converter(wanted: Any, field: FieldDescriptor, plain: PlainConverters
         return convert if convert is same else _labelled(field.full_name, wanted, convert)
     if _is_known(wanted):
         raise Misfit(wanted, kind)
-    return same
+    return text_converter(field) if kind == "str" else same
 
 
 def _is_known(wanted: Any) -> bool:

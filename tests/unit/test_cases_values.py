@@ -23,7 +23,13 @@ from support.messages import CASES, case_bytes, case_class, message_class, strea
 from faust_grpc import ProtoJson
 from faust_grpc.cursors import Cursor
 from faust_grpc.decoding import build_decoder
-from faust_grpc.exceptions import ConfigurationError, ConversionError, DecodeError, FieldError
+from faust_grpc.exceptions import (
+    ConfigurationError,
+    ConversionError,
+    DataError,
+    DecodeError,
+    FieldError,
+)
 from faust_grpc.fields import element_kind, has_presence, is_map
 
 Tick = message_class("feed", "cases.feed.v1.Tick")
@@ -133,6 +139,25 @@ def test_D04_deeper_is_a_dead_letter(name: str) -> None:
 
 def test_D05_text_that_is_not_utf8_names_its_field() -> None:
     assert failure("bad_utf8").endswith("'cases.feed.v1.Tick.sym' is not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("set_name", "type_name", "raw"),
+    [
+        ("legacy", "cases.legacy.L", b"\x08\x01\x52\x02\xc3\x28"),
+        ("edition", "cases.edition.Ed", b"\x40\x01\x32\x02\xc3\x28"),
+    ],
+)
+def test_D05_text_that_protobuf_does_not_check_is_text_or_a_dead_letter(
+    set_name: str, type_name: str, raw: bytes
+) -> None:
+    cls = message_class(set_name, type_name)
+    for value_type in (dict, ProtoJson, make_dataclass("Loose", [("loose", Optional[str])])):  # noqa: UP045
+        decoder = build_decoder(streaming(cls), value_type=value_type)
+        with pytest.raises(DataError, match=r"\.loose' is not UTF-8"):
+            decoder.records(decoder.parse(raw))
+        good = decoder.records(decoder.parse(raw.replace(b"\xc3\x28", b"ab")))[0].value
+        assert (good["loose"] if isinstance(good, dict) else good.loose) == "ab"
 
 
 @pytest.mark.parametrize(
