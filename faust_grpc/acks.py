@@ -49,11 +49,8 @@ class LowWaterMark:
         self._open: deque[Delivery] = deque()
         self._position = 0
         self._cursor = cursor
-        self._unacked = 0
-
-    def __len__(self) -> int:
-        """Number of deliveries that are not acked."""
-        return self._unacked
+        #: Number of deliveries that are not acked.
+        self.unacked = 0
 
     @property
     def held(self) -> int:
@@ -69,13 +66,13 @@ class LowWaterMark:
     def add(self, delivery: Delivery) -> None:
         """Follow a delivery; positions only grow."""
         self._open.append(delivery)
-        self._unacked += 1
+        self.unacked += 1
 
     def ack(self, delivery: Delivery) -> None:
         """Mark a delivery as finished; a second time does nothing."""
         if not delivery.acked:
             delivery.acked = True
-            self._unacked -= 1
+            self.unacked -= 1
 
     def position(self) -> int:
         """Return the position of the mark; 0 before the first."""

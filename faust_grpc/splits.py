@@ -112,6 +112,9 @@ class RunningSplit:
         self._timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._pump_soon = False
+        #: Messages wait for agents to finish others; looked at again at half of the bound.
+        self._starved = False
+        self._resume_at = buffer.unacked // 2
         self._held = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -155,7 +158,7 @@ class RunningSplit:
     @property
     def unacked(self) -> int:
         """Messages delivered and not acked."""
-        return len(self._mark)
+        return self._mark.unacked
 
     @property
     def buffered(self) -> int:
@@ -168,10 +171,11 @@ class RunningSplit:
         if delivery.parts > 0:
             return
         self.protocol.acked(delivery)
-        unacked = len(self._mark)
+        unacked = self._mark.unacked
         if not unacked:
             self._idle.set()
-        if not self._pump_soon and unacked <= self._buffer.unacked >> 1 and self.buffered:
+        if self._starved and unacked <= self._resume_at:
+            self._starved = False
             self._schedule_pump()
 
     # From the reader to the sink
@@ -201,6 +205,8 @@ class RunningSplit:
         if reader.buffered:
             if self._room() > 0:
                 self._schedule_pump()
+            else:
+                self._starved = True
         elif reader.status is not None:
             self._reader = None
             self._ended(reader.status)
@@ -230,11 +236,12 @@ class RunningSplit:
         slow one holds up behind it."""
         if self._mark.held >= 4 * self._buffer.unacked and self._mark.position() >= 0:
             return 4 * self._buffer.unacked - self._mark.held
-        return self._buffer.unacked - len(self._mark)
+        return self._buffer.unacked - self._mark.unacked
 
     def _schedule_pump(self) -> None:
-        self._pump_soon = True
-        asyncio.get_running_loop().call_soon(self._pump)
+        if not self._pump_soon:
+            self._pump_soon = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:

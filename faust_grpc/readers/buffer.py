@@ -38,10 +38,12 @@ class BoundedBuffer:
         """Bytes in the buffer."""
         return self._added_bytes - self._taken_bytes
 
-    def add(self, raw: bytes) -> None:
-        """Put one message at the end (reading side)."""
+    def add(self, raw: bytes) -> bool:
+        """Put one message at the end (reading side); return whether the bound is reached."""
+        queue = self._queue
         self._added_bytes += len(raw)
-        self._queue.append(raw)
+        queue.append(raw)
+        return len(queue) >= self._messages or self._added_bytes - self._taken_bytes >= self._bytes
 
     def take(self, limit: int) -> list[bytes]:
         """Remove and return at most ``limit`` messages from the front (taking side)."""

@@ -127,13 +127,13 @@ class ThreadedReader(Reader):
     def _fill(self, responses: Iterator[bytes]) -> None:
         buffer, room = self._buffer, self._room
         for raw in responses:
-            buffer.add(raw)
+            full = buffer.add(raw)
             # The order matters: first the message, then the look at the flag. The loop clears
             # the flag first and then looks at the buffer, so none of the two misses the other.
             if not self._armed:
                 self._armed = True
                 self._post(self._woken)
-            if buffer.is_full:
+            if full:
                 room.clear()
                 # The loop may have made room between the two lines, and would not do so again.
                 if self._cancelled or not buffer.is_full:
