@@ -17,6 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from ..exceptions import ConfigurationError, ConversionError, nearest
 from ..fields import element_kind, has_presence, is_map
+from .aliases import Aliases, alias_source, finds_itself
 from .base import Converter
 from .models import Field, is_model, is_pydantic, model_of
 from .plain import Assembly, PlainConverters, list_of, map_of
@@ -32,6 +33,7 @@ class TypedConverters:
 
     def __init__(self) -> None:
         self._plain = PlainConverters()
+        self._aliases = Aliases()
         self._models: dict[tuple[Any, str], Converter] = {}
 
     def model(self, cls: Any, descriptor: Descriptor) -> Converter:
@@ -50,7 +52,7 @@ class TypedConverters:
 
     def _compile(self, cls: Any, descriptor: Descriptor) -> None:
         model, assembly = model_of(cls), Assembly()
-        sources = {field.name: _source(field, descriptor) for field in model.fields}
+        sources = {field.name: alias_source(field.source, descriptor) for field in model.fields}
         _check_names(cls, descriptor, model.fields, sources)
         assembly.blank.update(model.blank)
         # Known before its fields are compiled: they may hold the same pair again.
@@ -113,13 +115,15 @@ class TypedConverters:
             Field(name, info.alias or name, info.annotation, not info.is_required())
             for name, info in cls.model_fields.items()
         )
-        if not any(info.validation_alias for info in cls.model_fields.values()):
-            sources = {field.name: _source(field, descriptor) for field in fields}
+        if not any(map(finds_itself, cls.model_fields.values())):
+            sources = {field.name: alias_source(field.source, descriptor) for field in fields}
             _check_names(cls, descriptor, fields, sources)
         plain, validate = self._plain.message(descriptor), cls.model_validate
+        rename = self._aliases.of(cls, descriptor)
 
         def convert(message: Any) -> Any:
             values = plain(message)
+            rename(values)
             try:
                 return validate(values)
             except ValueError as exc:
@@ -135,13 +139,6 @@ def _constructed(assembly: Assembly, construct: Converter) -> Converter:
 
 def _collected(elements: Converter, collect: Any) -> Converter:
     return lambda values: collect(elements(values))
-
-
-def _source(field: Field, descriptor: Descriptor) -> FieldDescriptor | None:
-    fields = descriptor.fields_by_name
-    # A name that Python keeps for itself is written with an underscore.
-    found = fields.get(field.source) or fields.get(field.source.rstrip("_"))
-    return found or descriptor.fields_by_camelcase_name.get(field.source)
 
 
 def _check_names(

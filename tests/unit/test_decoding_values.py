@@ -15,6 +15,7 @@ import pydantic
 import pytest
 from faust.models.fields import StringField
 from google.protobuf.timestamp_pb2 import Timestamp as GeneratedTimestamp
+from pydantic.alias_generators import to_camel
 from support.messages import case_bytes, case_class, message_class, streaming
 
 from faust_grpc.decoding import build_decoder
@@ -254,6 +255,43 @@ def test_what_pydantic_refuses_is_a_conversion_error() -> None:
     with pytest.raises(ConversionError, match="Positive: 1 validation error") as raised:
         convert(Positive, Tick())
     assert "\n" not in str(raised.value)
+
+
+def test_pydantic_models_with_names_of_their_own() -> None:
+    class Inner(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(alias_generator=to_camel)
+
+        opt_i: int | None
+        sub: Inner | None = None
+
+    class Outer(pydantic.BaseModel):
+        from_: str
+        number: int = pydantic.Field(alias="class")
+
+    class Many(pydantic.BaseModel):
+        ticks: list[TickModel]
+        last: dict[str, Renamed]
+        cursor: bytes = pydantic.Field(alias="next")
+
+    class Renamed(pydantic.BaseModel):
+        number: int = pydantic.Field(alias="seq")
+
+    Many.model_rebuild()
+    assert convert(Outer, Names(**{"from": "f", "class": 3})).model_dump() == {
+        "from_": "f",
+        "number": 3,
+    }
+    found = convert(Inner, P(opt_i=1, sub={"opt_i": 2}))
+    assert (found.opt_i, found.sub.opt_i, found.sub.sub) == (1, 2, None)
+
+    class Elsewhere(pydantic.BaseModel):
+        from_: str = pydantic.Field(validation_alias=pydantic.AliasChoices("nowhere", "from"))
+
+    assert convert(Elsewhere, Names(**{"from": "f"})).from_ == "f"
+    with pytest.raises(ConfigurationError, match="has no field 'nowhere'"):
+        convert(pydantic.create_model("Lost", x=(int, pydantic.Field(alias="nowhere"))), P())
+    many = convert(Many, MESSAGE)
+    assert (many.last["A"].number, many.cursor, many.ticks[0].seq) == (3, b"\xff", 1)
 
 
 def test_names_that_python_keeps_for_itself() -> None:
