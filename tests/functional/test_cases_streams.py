@@ -12,7 +12,7 @@ import grpc
 import pytest
 from support.messages import SETS, case_bytes, message_class
 
-from faust_grpc import Buffer, Cursor, Split
+from faust_grpc import Backoff, Buffer, Cursor, Split
 from faust_grpc.acks import Delivery
 from faust_grpc.connection import Connection
 from faust_grpc.declaration import Declaration
@@ -20,7 +20,7 @@ from faust_grpc.protocol import Dead
 from faust_grpc.schema import schema_from
 from faust_grpc.splits import RunningSplit, SplitState
 from faust_grpc.targets import parse_target
-from faust_grpc.testing import ScriptedServer, Send, Stall
+from faust_grpc.testing import Replay, Reset, ScriptedServer, Send, Stall
 
 TICKS = "cases.feed.v1.Feed/Ticks"
 FEED = schema_from(SETS / "feed.binpb")
@@ -164,3 +164,29 @@ async def test_D13_what_a_server_compresses(compression: grpc.Compression) -> No
     finally:
         await server.stop(None)
     assert {len(value["sym"]) for value in taken.values} == {1000}
+
+
+async def test_A08_a_cursor_in_a_field_that_the_schema_does_not_know() -> None:
+    """Over five calls: nothing lost, nothing twice."""
+
+    def marked(number: int) -> bytes:
+        token = b"%d" % number
+        # Field 32767, bytes.
+        return tick(number) + b"\xfa\xff\x0f" + bytes([len(token)]) + token
+
+    history = [marked(number) for number in range(1, 11)]
+
+    def after(raw: bytes) -> int:
+        return int(Ask.FromString(raw).sym or 0)
+
+    with ScriptedServer() as server:
+        calls = [(Replay(history[: 2 * call], after), Reset()) for call in range(1, 5)]
+        server.script(TICKS, *calls, (Replay(history, after), Stall()))
+        backoff = Backoff(initial_seconds=0.01)
+        cursor = Cursor("#32767", into="sym")
+        async with reading(server.target, cursor=cursor, backoff=backoff) as (split, taken):
+            await taken.until(lambda: len(taken.values) >= 10)
+        assert [value["seq"] for value in taken.values] == list(range(1, 11))
+        assert split.protocol.mark.cursor() == "10"
+        # What was lost with a reset is asked for again.
+        assert len(server.calls) >= 5
