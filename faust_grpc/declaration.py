@@ -149,6 +149,24 @@ class Plan:
             rules=self.declaration.rules,
         )
 
+    def take_over(self, old: Plan, protocols: Mapping[str, DeclaredProtocol]) -> None:
+        """Let running splits read with the types of this plan.
+
+        Arguments:
+            old: the plan that they read with; its counts go on here.
+            protocols: by name of split.
+
+        Raises:
+            ConfigurationError: a position is of another kind than the cursor's field now; all of
+                them go on as they did.
+        """
+        for name, protocol in protocols.items():
+            if self.cursor is not None and protocol.last is not None:
+                self.cursor.check(protocol.last, f"{self.declaration.name}/{name}")
+        for name, protocol in protocols.items():
+            protocol.bind(self.method, self.requests[name], self.decoder, self.cursor, self.error)
+        self.decoder.bad_timestamps.count += old.decoder.bad_timestamps.count
+
 
 #: What can be told from an option's type alone, and what would be right.
 _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from faust.types.tuples import TP
@@ -18,11 +19,11 @@ from .connection import Connection
 from .credentials import ask
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
-from .exceptions import ReflectionFailed
+from .exceptions import ConfigurationError, ReflectionFailed
 from .explain import explain
 from .messages import SourceMessage
 from .protocol import Dead
-from .schema import DriftWatch, ReflectionSchema
+from .schema import Drift, DriftWatch, Method, ReflectionSchema, Schema
 from .splits import RunningSplit, SplitState
 from .targets import parse_target
 from .types import CursorValue, DeadLetter, Status
@@ -59,7 +60,7 @@ class Feed:
         self._assigned: Mapping[str, Assigned] = {}
         self._connections: dict[str, Connection] = {}
         self._ending: list[RunningSplit] = []
-        self._drift = DriftWatch(declaration.name, self._changes) if plan is None else None
+        self._drift = self._drift_watch(declaration.schema)
         self._event_class: Any = None
         self._held = True
         self._closed = False
@@ -115,12 +116,32 @@ class Feed:
         metadata = await ask(declaration.metadata)
         return declaration.plan(await schema.fetch(declaration.method, connection.aio, metadata))
 
-    async def _changes(self) -> list[str]:
-        declaration = self.declaration
+    def _drift_watch(self, schema: Schema) -> DriftWatch | None:
+        if not isinstance(schema, ReflectionSchema):
+            return None
+        seconds = schema.drift_interval_seconds
+        return DriftWatch(self.declaration.name, self._changes, interval_seconds=seconds)
+
+    async def _changes(self) -> Drift:
+        declaration, plan = self.declaration, self.plan
         schema = declaration.schema
         assert isinstance(schema, ReflectionSchema)
+        assert plan is not None
         metadata = await ask(declaration.metadata)
-        return await schema.drift(declaration.method, self._connection(None).aio, metadata)
+        drift = await schema.drift(plan.method, self._connection(None).aio, metadata)
+        if drift.lines and drift.method is not None and schema.on_drift == "reload":
+            return replace(drift, outcome=self._reload(plan, drift.method))
+        return drift
+
+    def _reload(self, old: Plan, method: Method) -> str:
+        """Read with the types of a method from now on, if the declaration fits them."""
+        try:
+            plan = self.declaration.plan(method)
+            plan.take_over(old, {split.name: split.protocol for split in self})
+        except ConfigurationError as exc:
+            return f"this worker goes on with those it has, as the new ones do not fit: {exc}"
+        self.plan = plan
+        return "this worker reads with the new ones from now on"
 
     def _explained(self, exc: ReflectionFailed) -> str:
         uses_tls = self._connection(None).tls is not None

@@ -71,16 +71,10 @@ class DeclaredProtocol(Protocol):
         error: ErrorField | None = None,
         rules: Sequence[Rule] = (),
     ) -> None:
-        self._method = method
-        self._request = request
-        self._parse = decoder.parse
-        self._records = decoder.records
         self._delays = delays
-        self._cursor = cursor
-        self._read = cursor.read if cursor is not None else _no_cursor
+        self.bind(method, request, decoder, cursor, error)
         if resume is None and cursor is not None:
             resume = cursor.declared.start
-        self._error = error
         self._rules = rules
         self.mark = LowWaterMark(resume)
         self.counts = Counts()
@@ -92,6 +86,26 @@ class DeclaredProtocol(Protocol):
         self._catching_up = False
         self._healthy = False
         self._heard = False
+
+    def bind(
+        self,
+        method: Method,
+        request: Message,
+        decoder: Decoder,
+        cursor: BoundCursor | None,
+        error: ErrorField | None,
+    ) -> None:
+        """Read with these types: messages from the next one on, requests from the next call on.
+
+        Arguments are those of the class; the same declaration, bound to the types of a method.
+        """
+        self._method = method
+        self._request = request
+        self._parse = decoder.parse
+        self._records = decoder.records
+        self._cursor = cursor
+        self._read = cursor.read if cursor is not None else _no_cursor
+        self._error = error
 
     # Events
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from ..exceptions import SchemaError
 from .base import Method, Schema
 from .descriptor_set import DescriptorSet
-from .drift import DriftWatch
+from .drift import Drift, DriftWatch
 from .proto_files import ProtoFiles
 from .reflection import Reflection, ReflectionSchema
 from .stubs import Stubs
@@ -19,6 +19,7 @@ from .text import proto_text
 
 __all__ = [
     "DescriptorSet",
+    "Drift",
     "DriftWatch",
     "Method",
     "ProtoFiles",
@@ -58,6 +59,7 @@ def schema_from(option: SchemaOption) -> Schema:
     if isinstance(option, Reflection):
         return ReflectionSchema(
             timeout_seconds=option.timeout_seconds,
+            on_drift=option.on_drift,
             fallback=None if option.fallback is None else schema_from(option.fallback),
         )
     if isinstance(option, (ModuleType, type)):

@@ -6,13 +6,33 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-__all__ = ["DriftWatch"]
+from .base import Method
+
+__all__ = ["Drift", "DriftWatch"]
 
 logger = logging.getLogger(__name__)
 
+#: Until the next look after one that told nothing: the server may just be starting.
+_RETRY_SECONDS = 60.0
 #: Differences named in one warning.
 _SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the types that a server tells now differ from those in use.
+
+    Arguments:
+        lines: the differences, one line each; none when nothing changed.
+        method: with the types that the server tells now; ``None`` when it has no such method.
+        outcome: what becomes of it, for people.
+    """
+
+    lines: list[str]
+    method: Method | None = None
+    outcome: str = "this worker goes on with those it has until it restarts"
 
 
 class DriftWatch:
@@ -20,14 +40,14 @@ class DriftWatch:
 
     Arguments:
         source: name of the source, for logs.
-        ask: returns how the server's types differ from those in use, one line each.
+        ask: returns how the server's types differ from those in use.
         interval_seconds: between two looks, at least.
     """
 
     def __init__(
         self,
         source: str,
-        ask: Callable[[], Awaitable[list[str]]],
+        ask: Callable[[], Awaitable[Drift]],
         *,
         interval_seconds: float = 3600.0,
     ) -> None:
@@ -53,18 +73,20 @@ class DriftWatch:
 
     async def _look(self) -> None:
         try:
-            lines = await self._ask()
+            drift = await self._ask()
         except Exception as exc:  # of the server, or of a user's metadata: no reason to stop
             logger.info(
                 "%s: whether the server's types changed is not known: %s", self._source, exc
             )
+            self._seen, self._next_look = -1, time.monotonic() + min(self._interval, _RETRY_SECONDS)
             return
+        lines = drift.lines
         if lines and lines != self._told:
             more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
             logger.warning(
-                "%s: the server's types changed; this worker goes on with those it has until it "
-                "restarts: %s%s",
+                "%s: the server's types changed; %s: %s%s",
                 self._source,
+                drift.outcome,
                 "; ".join(lines[:_SHOWN]),
                 more,
             )

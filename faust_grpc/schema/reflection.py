@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
@@ -16,12 +16,15 @@ from ..exceptions import ReflectionFailed, SchemaError, nearest
 from ..types import Metadata
 from .base import Method, Schema, split_name
 from .differences import differences
+from .drift import Drift
 from .files import PoolSchema, missing_imports
 from .reflection_calls import REMEDY, Conversation
 
 __all__ = ["Reflection", "ReflectionSchema"]
 
 _Answer = TypeVar("_Answer")
+#: What a worker does when the server's types are others than those it reads with.
+OnDrift: TypeAlias = Literal["warn", "reload"]
 _Files = Mapping[str, FileDescriptorProto]
 
 logger = logging.getLogger(__name__)
@@ -38,10 +41,13 @@ class Reflection:
         fallback: any other schema. Files that the server's reflection lacks are taken from it;
             where reflection does not describe the method at all, it is used instead.
         timeout_seconds: for all the questions together.
+        on_drift: when the server's types change while a worker reads them: ``"warn"`` of it and
+            go on with the known ones, or ``"reload"`` them, if the source's options fit them.
     """
 
     fallback: Any = None
     timeout_seconds: float = 10.0
+    on_drift: OnDrift = "warn"
 
 
 class ReflectionSchema(Schema):
@@ -52,15 +58,29 @@ class ReflectionSchema(Schema):
     Arguments:
         timeout_seconds: for all the questions of one fetch together.
         fallback: what the server does not tell.
+        on_drift: see :class:`Reflection`.
     """
 
     is_static: ClassVar[bool] = False
 
-    def __init__(self, *, timeout_seconds: float = 10.0, fallback: Schema | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float = 10.0,
+        fallback: Schema | None = None,
+        on_drift: OnDrift = "warn",
+    ) -> None:
         if fallback is not None and not fallback.is_static:
             raise SchemaError("schema: the fallback of reflection cannot be reflection too")
+        if on_drift not in get_args(OnDrift):
+            raise SchemaError(
+                f"schema: Reflection(on_drift={on_drift!r}): must be one of 'warn', 'reload'"
+            )
         self.timeout_seconds = timeout_seconds
         self.fallback = fallback
+        self.on_drift: OnDrift = on_drift
+        #: Between two looks whether the server's types changed: soon, where that is of use.
+        self.drift_interval_seconds = 60.0 if on_drift == "reload" else 3600.0
         self._fetched: Schema | None = None
 
     def services(self) -> list[str]:
@@ -108,27 +128,24 @@ class ReflectionSchema(Schema):
         return await self._in_time(conversation.services())
 
     async def drift(
-        self, name: str, grpc_channel: grpc.aio.Channel, metadata: Metadata = ()
-    ) -> list[str]:
+        self, known: Method, grpc_channel: grpc.aio.Channel, metadata: Metadata = ()
+    ) -> Drift:
         """Ask the server again, and return how its types of a method differ from those in use.
 
         Arguments:
-            name: a method that was fetched.
+            known: the method as it is in use; it stays as it is.
             grpc_channel: where to ask.
             metadata: sent with each question.
-
-        Returns:
-            One line per difference; the types in use stay.
 
         Raises:
             ReflectionFailed: the server did not answer.
         """
-        known = self.method(name)
         asked = ReflectionSchema(timeout_seconds=self.timeout_seconds, fallback=self.fallback)
         try:
-            return differences(known, await asked.fetch(name, grpc_channel, metadata))
+            method = await asked.fetch(known.full_name, grpc_channel, metadata)
         except SchemaError as exc:
-            return [str(exc)]
+            return Drift([str(exc)])
+        return Drift(differences(known, method), method)
 
     async def _in_time(self, asking: Awaitable[_Answer]) -> _Answer:
         try:

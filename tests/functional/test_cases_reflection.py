@@ -146,17 +146,21 @@ async def test_S16_the_server_changed_while_we_ran() -> None:
     schema = asking()
     async with serving({V1: script.handle}) as channel:
         method = await schema.fetch(WATCH, channel)
-        assert await schema.drift(WATCH, channel) == []
+        assert (await schema.drift(method, channel)).lines == []
         changed = {**files("uses_common"), **files("odd_other_money")}
         script.symbols = changed.values()
-        assert await schema.drift(WATCH, channel) == [
+        drift = await schema.drift(method, channel)
+        assert drift.lines == [
             "cases.common.Money: 'int64 units = 1' is now 'string cur = 1'",
             "cases.common.Money: 'string cur = 2' is now 'int64 units = 2'",
             "cases.common.Money: new field 'int32 nanos = 3'",
         ]
+        assert drift.method is not None
+        assert "nanos" in drift.method.output.fields_by_name["total"].message_type.fields_by_name
         script.symbols, script.services = None, ["other.Service"]
-        (gone,) = await schema.drift(WATCH, channel)
-        assert "the server has no service 'cases.uses.Bills'" in gone
+        drift = await schema.drift(method, channel)
+        assert "the server has no service 'cases.uses.Bills'" in drift.lines[0]
+        assert drift.method is None
     # What is known stays.
     assert schema.method(WATCH) == method
 
