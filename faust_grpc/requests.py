@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from .exceptions import FieldError, nearest
-from .fields import check_value, is_map, is_shadowed, write_shadowed
+from .fields import check_value, check_writable, is_map, is_shadowed, write_shadowed
 
 __all__ = ["build_request", "build_value"]
 
@@ -97,6 +97,7 @@ def _fill(message: Message, values: Mapping[str, Any], where: str) -> None:
 
 
 def _set(message: Message, field: FieldDescriptor, value: Any, where: str) -> None:
+    check_writable(field, where)
     if is_map(field):
         _set_map(getattr(message, field.name), field, value, where)
     elif field.is_repeated:

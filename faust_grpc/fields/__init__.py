@@ -15,7 +15,7 @@ from __future__ import annotations
 from .access import Getter, Setter, getter, setter
 from .checks import check_value
 from .paths import Kind, element_kind, has_presence, in_oneof, is_map, kind_of, message_at
-from .shadowed import is_shadowed, shadowed_reader, write_shadowed
+from .shadowed import check_writable, is_shadowed, shadowed_reader, write_shadowed
 from .unknown import is_unknown_path, unknown_getter
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Kind",
     "Setter",
     "check_value",
+    "check_writable",
     "element_kind",
     "getter",
     "has_presence",

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor
 from ..exceptions import FieldError
 from .checks import check_value
 from .paths import Step, has_presence, resolve
-from .shadowed import is_shadowed, shadowed_reader, write_shadowed
+from .shadowed import check_writable, is_shadowed, shadowed_reader, write_shadowed
 
 __all__ = ["Getter", "Setter", "getter", "setter"]
 
@@ -116,6 +116,7 @@ def setter(descriptor: Descriptor, path: str) -> Setter:
                 f"{descriptor.full_name}.{path}: {step.field.name!r} is repeated and cannot be set "
                 "by a path"
             )
+        check_writable(step.field, f"{descriptor.full_name}.{path}")
     *parents, last = steps
     walk = _walker(parents)
     field, name, key = last.value_field, last.field.name, last.at

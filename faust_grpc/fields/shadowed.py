@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ..exceptions import FieldError
 
-__all__ = ["is_shadowed", "shadowed_reader", "write_shadowed"]
+__all__ = ["check_writable", "is_shadowed", "shadowed_reader", "write_shadowed"]
 
 
 def is_shadowed(field: FieldDescriptor) -> bool:
@@ -41,17 +41,25 @@ def shadowed_reader(field: FieldDescriptor) -> Callable[[Any], Any]:
     return read
 
 
-def write_shadowed(message: Any, field: FieldDescriptor, value: Any) -> None:
-    """Set a scalar field by its number: by the bytes of a message that has only this field.
+def check_writable(field: FieldDescriptor, where: str) -> None:
+    """Refuse a message, list or map that a method hides: it cannot be filled.
+
+    Arguments:
+        field: what is to be set, or set in.
+        where: names it in the error.
 
     Raises:
-        FieldError: the field is no scalar.
+        FieldError: it cannot be set in this runtime.
     """
-    if field.message_type is not None or field.is_repeated:
+    if (field.message_type is not None or field.is_repeated) and is_shadowed(field):
         raise FieldError(
-            f"{field.full_name}: protobuf's pure-Python runtime has a method of that name, and "
-            "only scalars can be set around it"
+            f"{where}: protobuf's pure-Python runtime has a method of that name, and only single "
+            "scalars can be set around it: give the request as a ready message, parsed from bytes"
         )
+
+
+def write_shadowed(message: Any, field: FieldDescriptor, value: Any) -> None:
+    """Set a single scalar by its number: by the bytes of a message that has only this field."""
     twin = _twin(field)
     twin.value = value
     message.ClearField(field.name)

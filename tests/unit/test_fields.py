@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message_factory import GetMessageClass
 from support.messages import message_class
 
 from faust_grpc.exceptions import FieldError
@@ -13,10 +15,13 @@ from faust_grpc.fields import (
     getter,
     has_presence,
     in_oneof,
+    is_shadowed,
     kind_of,
     message_at,
     setter,
 )
+from faust_grpc.requests import build_request
+from faust_grpc.schema import DescriptorSet
 
 Batch = message_class("feed", "cases.feed.v1.Batch")
 Frame = message_class("feed", "cases.feed.v1.Frame")
@@ -237,3 +242,29 @@ def test_check_value_names_the_field() -> None:
     assert check_value(field, 5) == 5
     with pytest.raises(FieldError, match="i64 is an int"):
         check_value(field, None)
+
+
+def test_what_a_method_of_messages_hides_is_written_or_refused() -> None:
+    """Pure Python finds its own method: scalars are set around it, containers cannot be."""
+    file = FileDescriptorProto(name="hidden.proto", package="hidden", syntax="proto3")
+    hidden = file.message_type.add(name="Hidden")
+    hidden.field.add(name="HasField", number=1, type="TYPE_INT64", label="LABEL_OPTIONAL")
+    hidden.field.add(name="Clear", number=2, type="TYPE_STRING", label="LABEL_REPEATED")
+    inner = hidden.field.add(name="ByteSize", number=3, type="TYPE_MESSAGE", label="LABEL_OPTIONAL")
+    inner.type_name = ".hidden.Hidden"
+    pool = DescriptorSet(FileDescriptorSet(file=[file]).SerializeToString()).pool
+    cls = GetMessageClass(pool.FindMessageTypeByName("hidden.Hidden"))
+    message = build_request(cls, {"HasField": 5})
+    setter(cls.DESCRIPTOR, "HasField")(message, 6)
+    assert cls.SerializeToString(message) == b"\x08\x06"
+    refused = "has a method of that name, and only single scalars"
+    wanted: dict[str, Any] = {"Clear": ["a"], "ByteSize": {"HasField": 1}}
+    for name, value in wanted.items():
+        if is_shadowed(cls.DESCRIPTOR.fields_by_name[name]):
+            with pytest.raises(FieldError, match=rf"^request\.{name}: .*{refused}"):
+                build_request(cls, {name: value})
+        else:
+            assert len(cls.SerializeToString(build_request(cls, {name: value}))) > 2
+    if is_shadowed(cls.DESCRIPTOR.fields_by_name["ByteSize"]):
+        with pytest.raises(FieldError, match=rf"Hidden\.ByteSize\.HasField: .*{refused}"):
+            setter(cls.DESCRIPTOR, "ByteSize.HasField")
