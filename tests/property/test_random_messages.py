@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,12 +9,11 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
-from support.messages import CASES, case_bytes, message_class, streaming
-from test_decoding import CLASSES, DECODERS, survive
+from support.messages import message_class, streaming
+from test_decoding import CLASSES
 
 from faust_grpc import ProtoJson
 from faust_grpc.decoding import build_decoder
-from faust_grpc.exceptions import DataError
 from faust_grpc.fields import is_map
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -140,46 +138,3 @@ def agree(plain: Any, theirs: Any, descriptor: Any) -> None:
             assert len(ours) == len(other)
         else:
             assert isinstance(ours, (float, bytes, datetime, timedelta, list, dict, type(None)))
-
-
-SAMPLES = [case_bytes(name) for name in CASES if len(case_bytes(name)) < 1000]
-wire = st.one_of(
-    st.binary(max_size=300),
-    st.lists(st.sampled_from(SAMPLES), max_size=4).map(b"".join),
-    st.tuples(st.sampled_from(SAMPLES), st.integers(0, 999), st.binary(max_size=4)).map(
-        lambda part: part[0][: part[1] % (len(part[0]) + 1)] + part[2] + part[0]
-    ),
-)
-
-
-@given(st.sampled_from(CLASSES), wire)
-def test_no_bytes_crash_either_form(cls: Any, raw: bytes) -> None:
-    survive(cls, raw)
-    decoder = JSON[cls.DESCRIPTOR.full_name]
-    try:
-        decoder.records(decoder.parse(raw))
-    except DataError as error:
-        text = str(error)
-    else:
-        return
-    assert "\n" not in text
-
-
-#: What a byte of input may become: an empty message in a list is two bytes, and a dict with every
-#: field of its type when decoded.
-BYTES_PER_BYTE = 2_000
-SLACK = 200_000
-
-
-@given(st.sampled_from(CLASSES), wire)
-def test_memory_is_bounded_by_the_size_of_the_input(cls: Any, raw: bytes) -> None:
-    decoder = DECODERS[cls.DESCRIPTOR.full_name]
-    tracemalloc.start()
-    try:
-        decoder.records(decoder.parse(raw))
-    except DataError:
-        pass
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert peak < SLACK + BYTES_PER_BYTE * len(raw)

@@ -16,9 +16,9 @@ import msgspec
 import proto
 import pydantic
 import pytest
-from faust.models.fields import FieldDescriptor
 from faust.serializers.codecs import dumps
 from support.messages import CASES, case_bytes, case_class, message_class, streaming
+from support.models import typed_record
 
 from faust_grpc import ProtoJson
 from faust_grpc.cursors import Cursor
@@ -30,7 +30,6 @@ from faust_grpc.exceptions import (
     DecodeError,
     FieldError,
 )
-from faust_grpc.fields import element_kind, has_presence, is_map
 
 Tick = message_class("feed", "cases.feed.v1.Tick")
 Ask = message_class("feed", "cases.feed.v1.Ask")
@@ -247,30 +246,6 @@ def test_D08_a_record_holds_what_a_dict_holds(name: str) -> None:
     }
     for field in fields:
         assert type(getattr(record, field)) is type(plain[field])
-
-
-KINDS: dict[str, Any] = {
-    "bool": bool, "bytes": bytes, "enum": Any, "float": float, "int": int, "message": Any,
-    "str": str,
-}  # fmt: skip
-
-
-def typed_record(descriptor: Any) -> Any:
-    """Return a Record with every field of a message type."""
-    annotations: dict[str, Any] = {}
-    renamed = {}
-    for field in descriptor.fields:
-        kind = KINDS[element_kind(field)]
-        if is_map(field):
-            kind = Dict[KINDS[element_kind(field.message_type.fields_by_name["key"])], Any]  # noqa: UP006
-        elif field.is_repeated:
-            kind = List[kind]  # noqa: UP006
-        elif has_presence(field):
-            kind = Optional[kind]  # noqa: UP045
-        # Behind a name that nothing else has.
-        annotations[f"_{field.name}"] = kind
-        renamed[f"_{field.name}"] = FieldDescriptor(input_name=field.name)
-    return type("Typed", (faust.Record,), {"__annotations__": annotations, **renamed})
 
 
 @pytest.mark.parametrize(
