@@ -157,7 +157,7 @@ _RULES = (
         "deflate)",
     ),
     _rule(
-        r"Decompression failed|Compression bit set but no encoding",
+        r"Decompression failed|error decompressing data|Compression bit set but no encoding",
         "the server sent a message that cannot be decompressed",
     ),
     _rule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 import pytest
 from h2_server import H2Server, Stream
 
@@ -15,14 +16,31 @@ from faust_grpc.readers import open_reader
 from faust_grpc.status import Verdict, judge
 
 
+#: What older cores do not tell: they end the call with "Stream removed", or take the bytes as sent.
+GRPC = tuple(map(int, grpc.__version__.split(".")[:2]))
+
+
 @pytest.mark.parametrize(
     ("headers", "advice"),
     [
-        ((("grpc-encoding", "zstd"),), "compresses in a way that gRPC for Python does not know"),
-        ((("grpc-encoding", "gzip"),), "sent a message that cannot be decompressed"),
-        ((), "sent a message that cannot be decompressed"),
+        pytest.param(
+            (("grpc-encoding", "zstd"),),
+            "compresses in a way that gRPC for Python does not know",
+            marks=pytest.mark.skipif(GRPC < (1, 81), reason="grpcio 1.81 and later tell it"),
+            id="zstd",
+        ),
+        pytest.param(
+            (("grpc-encoding", "gzip"),),
+            "sent a message that cannot be decompressed",
+            id="broken gzip",
+        ),
+        pytest.param(
+            (),
+            "sent a message that cannot be decompressed",
+            marks=pytest.mark.skipif(GRPC < (1, 85), reason="grpcio 1.85 and later tell it"),
+            id="no encoding",
+        ),
     ],
-    ids=["zstd", "broken gzip", "no encoding"],
 )
 @pytest.mark.parametrize("kind", ["threaded", "aio"])
 async def test_D13_what_cannot_be_decompressed_is_named_and_tried_again(
