@@ -15,7 +15,6 @@ from faust_grpc.protocol.base import Call
 from faust_grpc.readers import open_reader
 from faust_grpc.status import Verdict, judge
 
-
 #: What older cores do not tell: they end the call with "Stream removed", or take the bytes as sent.
 GRPC = tuple(map(int, grpc.__version__.split(".")[:2]))
 
