@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Literal
 
 from .exceptions import ConfigurationError
@@ -37,9 +38,9 @@ class TLS:
         server_name: the name the server's certificate must carry, when it is not the target's.
     """
 
-    roots: str | bytes | None = None
-    certificate: str | bytes | None = None
-    key: str | bytes | None = field(default=None, repr=False)
+    roots: str | Path | bytes | None = None
+    certificate: str | Path | bytes | None = None
+    key: str | Path | bytes | None = field(default=None, repr=False)
     server_name: str | None = None
 
     def __post_init__(self) -> None:

@@ -48,10 +48,12 @@ def channel_credentials(tls: TLS) -> grpc.ChannelCredentials:
     )
 
 
-def _read(option: str, given: str | bytes | None, kind: str) -> bytes | None:
+def _read(option: str, given: str | Path | bytes | None, kind: str) -> bytes | None:
     if given is None:
         return None
     where, content = f"TLS: {option}=", given
+    if isinstance(content, Path):
+        content = str(content)
     if isinstance(content, str):
         if _PEM_LIKE.search(content):
             raise CredentialsError(f"{where} is PEM text as str; give it as bytes, or give a path")

@@ -22,6 +22,7 @@ def test_pems_from_paths_and_bytes(tmp_path: Path) -> None:
     roots.write_bytes(ROOTS)
     assert channel_credentials(TLS())
     assert channel_credentials(TLS(roots=str(roots)))
+    assert channel_credentials(TLS(roots=roots))
     assert channel_credentials(TLS(roots=ROOTS, certificate=CERTIFICATE, key=KEY))
 
 
