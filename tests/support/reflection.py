@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from .messages import SETS
 
-__all__ = ["NOT_FOUND", "V1", "V1ALPHA", "Answer", "Scripted", "files", "serving"]
+__all__ = ["NOT_FOUND", "V1", "V1ALPHA", "Answer", "Scripted", "add_handlers", "files", "serving"]
 
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
@@ -71,12 +71,8 @@ class Scripted:
             yield self.answer(request)
 
 
-@asynccontextmanager
-async def serving(
-    handlers: dict[str, Handler], add: Callable[[grpc.aio.Server], None] = lambda server: None
-) -> AsyncIterator[grpc.aio.Channel]:
-    """Serve reflection handlers by service name; yield a channel to them."""
-    server = grpc.aio.server()
+def add_handlers(server: grpc.aio.Server, handlers: dict[str, Handler]) -> None:
+    """Let a server answer reflection by these handlers, by service name."""
     for service, handler in handlers.items():
         method = grpc.stream_stream_rpc_method_handler(
             handler,
@@ -86,6 +82,15 @@ async def serving(
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": method}),)
         )
+
+
+@asynccontextmanager
+async def serving(
+    handlers: dict[str, Handler], add: Callable[[grpc.aio.Server], None] = lambda server: None
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Serve reflection handlers by service name; yield a channel to them."""
+    server = grpc.aio.server()
+    add_handlers(server, handlers)
     add(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
