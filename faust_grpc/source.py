@@ -115,8 +115,8 @@ class GrpcSource(SourceChannel):
         request: request fields as a dict, or a ready request message.
         splits: independent streams of this source: a mapping of name → request fields that
             differ, or :class:`Split` objects. Default: one stream.
-        value_type: what agents get: ``None`` the protobuf message, ``dict``, a ``faust.Record``,
-            dataclass or pydantic class, or any callable that takes the message.
+        value_type: what agents get: ``None`` the protobuf message, ``dict``, :class:`ProtoJson`,
+            a ``faust.Record`` or another model class, or any callable that takes the message.
         key: the event's key: a field path or a callable.
         timestamp: the event's time: a field path or a callable. Default: time of receipt.
         headers: the event's headers: field paths or callables by name.
@@ -127,8 +127,9 @@ class GrpcSource(SourceChannel):
         skip: messages to pass over: a field path that is set, a callable that is true, or several.
         error: an error inside a message: a field path or a callable; see :data:`ErrorField`.
         rules: what endings of calls mean, asked before the built-in ones.
-        schema: where the types come from: a generated module or stub, a descriptor set (path or
-            bytes); default: the server's reflection service.
+        schema: where the types come from: a generated module or stub, a descriptor set (path,
+            bytes or base64 text), ``.proto`` files; default: the server's reflection service, of
+            which :class:`Reflection` says more.
         tls: ``True`` or :class:`TLS`; default: plaintext.
         metadata: sent with every call: a dict, pairs, or a callable (plain or async) that is
             asked before every call.
