@@ -102,6 +102,7 @@ class Runner(Sensor):
     async def on_first_start(self) -> None:
         """Add the checkpoint tables and take over the changelogs, before Faust starts tables."""
         app = self.app
+        seams.seek_between_fetches(app)
         written = [table for table in app.tables.values() if not table.is_global]
         for table in written:
             seams.take_over_changelog(table, self.checkpoints.changelog, self._refuse)

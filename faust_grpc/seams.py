@@ -34,10 +34,14 @@ __all__ = [
     "end_worker",
     "install_stream",
     "restart_agents",
+    "seek_between_fetches",
     "show_activity",
     "take_over_changelog",
     "watch_heartbeats",
 ]
+
+#: How long one fetch may wait for records: recovery waits for the end of the last one.
+FETCH_SECONDS = 0.2
 
 
 def install_stream(app: AppT) -> None:
@@ -250,6 +254,40 @@ def show_activity(app: AppT) -> None:
     consumer = app.consumer._thread._consumer  # type: ignore[attr-defined]
     if consumer is not None:
         consumer._subscription._last_fetch_ended = time.monotonic()
+
+
+def seek_between_fetches(app: AppT) -> None:
+    """Have table recovery set its positions only when no fetch is under way.
+
+    A fetch that a rebalance finds under way may return records of the new positions while the
+    flow is still stopped. Faust then throws them away, and seeks back to committed offsets, which
+    changelogs do not have: recovery waits for ever for what was read already, or goes on behind a
+    hole. (Seen once in some twenty rebalances that follow each other within a second.)
+
+    Wraps ``Consumer._getmany``, whose set of partitions also changes under it, and
+    ``Recovery._seek_offsets``. Faust means to do the same with ``not_waiting_next_records``, an
+    event that it never clears. faust-streaming 0.15.
+    """
+    consumer: Any = app.consumer
+    recovery: Any = app.tables.recovery  # type: ignore[attr-defined]
+    fetch, seek = consumer._getmany, recovery._seek_offsets
+    idle = asyncio.Event()
+    idle.set()
+
+    async def getmany(active_partitions: set[Any] | None, timeout: float) -> Any:
+        idle.clear()
+        try:
+            mine = None if active_partitions is None else set(active_partitions)
+            return await fetch(mine, min(timeout, FETCH_SECONDS))
+        finally:
+            idle.set()
+
+    async def seek_offsets(*args: Any) -> None:
+        await idle.wait()
+        await seek(*args)
+
+    consumer._getmany = getmany
+    recovery._seek_offsets = seek_offsets
 
 
 async def ask_for_rejoin(app: AppT) -> None:

@@ -290,3 +290,36 @@ def test_faust_still_has_what_a_rejoin_needs() -> None:
     from aiokafka.consumer.group_coordinator import GroupCoordinator
 
     assert callable(GroupCoordinator.request_rejoin)
+
+
+async def test_recovery_seeks_between_fetches() -> None:
+    """Against the objects that Faust makes: a fetch under way ends before positions are set."""
+    app = new_app()
+    consumer: Any = app.consumer
+    recovery: Any = app.tables.recovery  # type: ignore[attr-defined]
+    happened: list[str] = []
+    may_end = asyncio.Event()
+
+    async def fetch(active_partitions: set[TP], timeout: float) -> dict[TP, list[Any]]:
+        assert timeout <= seams.FETCH_SECONDS
+        await may_end.wait()
+        happened.append(f"fetched from {len(active_partitions)}")
+        return {}
+
+    async def seek(partitions: Any) -> None:
+        happened.append("sought")
+
+    consumer._thread.getmany, consumer.seek_wait = fetch, seek
+    seams.seek_between_fetches(app)
+    active = {TP("changelog", 0)}
+    fetching = asyncio.create_task(consumer._getmany(active_partitions=active, timeout=1.0))
+    await asyncio.sleep(0)
+    active.add(TP("changelog", 1))  # what resume_partitions does to the set that Faust passes
+    seeking = asyncio.create_task(
+        recovery._seek_offsets(consumer, {TP("changelog", 0)}, {TP("changelog", 0): 7}, "active")
+    )
+    await asyncio.sleep(0)
+    assert happened == []
+    may_end.set()
+    await asyncio.gather(fetching, seeking)
+    assert happened == ["fetched from 1", "sought"]
