@@ -208,12 +208,12 @@ async def test_batches_take_events_and_noack_take() -> None:
 
         @rig.app.agent(rig.source)
         async def by_event(stream: Any) -> None:
-            async for batch in stream.take_events(3, within=1):
+            async for batch in stream.take_events(3, within=60):
                 events.append([event.value.sequence for event in batch])
 
         @rig.app.agent(rig.source)
         async def by_hand(stream: Any) -> None:
-            async for batch in stream.noack_take(3, within=1):
+            async for batch in stream.noack_take(3, within=60):
                 held.extend(batch)
 
         await rig.start()
@@ -314,7 +314,7 @@ async def test_a_crash_in_a_batch_acks_that_batch_only() -> None:
 
         @rig.app.agent(rig.source)
         async def agent(stream: Any) -> None:
-            async for batch in stream.take(3, within=1):
+            async for batch in stream.take(3, within=60):
                 batches.append(numbers(batch))
                 if len(batches) == 2:
                     raise ValueError("as the test wants it")
