@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .brokers import Broker, MockBroker, broker
+from .brokers import Broker, MockBroker
+from .choice import broker
 from .processes import ChildProcess, NotReady, eventually, free_port, wait_until
 from .server import End, Fail, ReceivedCall, Replay, Reset, ScriptedServer, Send, Stall
 

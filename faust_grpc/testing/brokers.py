@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from ..exceptions import ConfigurationError, nearest
+from ..exceptions import ConfigurationError
 from .processes import ChildProcess
 
-__all__ = ["Broker", "BrokerKind", "MockBroker", "broker"]
+__all__ = ["Broker", "BrokerKind", "MockBroker"]
 
 BrokerKind = Literal["mock", "kafka"]
 
@@ -169,24 +169,3 @@ class MockBroker(Broker):
             "topic_disable_leader": True,
             "PartitionAssignor": "faust_grpc.testing.assignor:UnhurriedAssignor",
         }
-
-
-def broker(kind: BrokerKind = "mock", **options: Any) -> Broker:
-    """Return a broker to use in a ``with`` statement.
-
-    Arguments:
-        kind: ``"mock"`` starts at once and keeps nothing; ``"kafka"`` is a real Kafka (needs
-            ``pip install 'faust-grpc[kafka]'``).
-        options: of :class:`MockBroker` or :class:`~.kafka_broker.KafkaBroker`.
-
-    Raises:
-        ConfigurationError: an unknown kind.
-    """
-    if kind == "mock":
-        return MockBroker(**options)
-    if kind == "kafka":
-        # Not at the top: it builds on this module.
-        from .kafka_broker import KafkaBroker
-
-        return KafkaBroker(**options)
-    raise ConfigurationError(f"broker({kind!r}): no such kind; {nearest(kind, ('mock', 'kafka'))}")
