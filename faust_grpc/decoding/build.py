@@ -26,7 +26,7 @@ from .explode import (
     skipping,
 )
 from .headers import Headers, HeadersOption, headers_from
-from .times import TimestampOption, timestamp_from
+from .times import TimestampOption, no_time, timestamp_from
 from .values import value_from
 
 if TYPE_CHECKING:
@@ -87,13 +87,17 @@ def build_decoder(
         value = value_from(value_type, top)
         key_of, _ = _key(key, top, top)
         timestamp_of, _ = timestamp_from(timestamp, top, top, bad)
-        records = _single(key_of, value, timestamp_of, headers_from(headers, top, top))
+        headers_of = headers_from(headers, top, top)
         value_is_message = value is same
+        if value_is_message and timestamp_of is no_time and headers_of is None:
+            records = _messages(key_of)
+        else:
+            records = _guarded(_single(key_of, value, timestamp_of, headers_of))
     if skip is not None:
         records = skipping(skip_from(skip, top), records)
     return Decoder(
         method.response_class,
-        _guarded(records),
+        _guarded(records) if paths or skip is not None else records,
         value_is_message=value_is_message,
         bad_timestamps=bad,
     )
@@ -163,6 +167,15 @@ def _key(key: KeyOption, top: Descriptor, element: Descriptor) -> tuple[Converte
             "give a callable"
         )
     return getter(start, path), on_top
+
+
+def _messages(key: Converter) -> Records:
+    """The hot path of sources without conversion. A key raises nothing but what it should."""
+
+    def records(message: Any) -> tuple[Record, ...]:
+        return (new_record(Record, (key(message), message, None, None)),)
+
+    return records
 
 
 def _single(key: Converter, value: Converter, timestamp: Converter, headers: Headers) -> Records:

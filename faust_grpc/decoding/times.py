@@ -26,6 +26,10 @@ _ISO = re.compile(
 )
 
 
+def no_time(message: Any) -> None:
+    """The event time of a source that declares none."""
+
+
 def timestamp_from(
     timestamp: TimestampOption, top: Descriptor, element: Descriptor, bad: Tally
 ) -> tuple[Converter, bool]:
@@ -45,7 +49,7 @@ def timestamp_from(
         ConfigurationError: the option does not fit.
     """
     if timestamp is None:
-        return (lambda message: None), False
+        return no_time, False
     if callable(timestamp):
         return _from_callable(timestamp, bad), False
     path, unit = (timestamp, "") if isinstance(timestamp, str) else _pair(timestamp)
