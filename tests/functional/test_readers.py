@@ -51,7 +51,8 @@ class Feed(grpc.GenericRpcHandler):
     def silent(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         """Send headers, or nothing at all, until the client goes away."""
         gone = threading.Event()
-        context.add_callback(gone.set)
+        if not context.add_callback(gone.set):  # gone before this thread had its turn
+            gone.set()
         if request:
             context.send_initial_metadata(())
         gone.wait()
