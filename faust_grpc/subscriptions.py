@@ -76,8 +76,11 @@ class Subscription:
             _wake(self._waiters)
 
     async def wait(self) -> None:
-        """Wait until something was added."""
-        await _wait(self._waiters)
+        """Wait until there is something to take."""
+        # Looked at here, not only by the caller: as a task of its own (``wait_for``) this begins
+        # later, and a wake-up in between would be for nobody.
+        if not self.events and not self.errors:
+            await _wait(self._waiters)
 
     def throw(self, exc: BaseException) -> None:
         """Raise an exception in the stream that iterates."""
