@@ -43,7 +43,7 @@ test-unit: $(VENV)/.installed-test
 
 test-kafka: $(VENV)/.installed-test
 	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
-	$(BIN)/python -m pytest tests/kafka tests/faults tests/peers $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/kafka tests/faults tests/peers tests/scenarios $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

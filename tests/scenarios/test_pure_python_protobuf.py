@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "unit"
 FILES = (
     "test_cases_schema.py",
     "test_cases_values.py",
