@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.pids import gone
 
 from faust_grpc.testing import ChildProcess, NotReady, eventually, free_port, wait_until
 
@@ -33,10 +34,6 @@ time.sleep(600)
 
 def python(code: str, log: Path) -> ChildProcess:
     return ChildProcess([sys.executable, "-c", code], log=log, name="program")
-
-
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from support.pids import gone
 
 from faust_grpc.exceptions import ConfigurationError
 from faust_grpc.testing import Broker, NotReady, broker, kafka_jars, wait_until
@@ -156,11 +156,11 @@ def test_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     )
     assert owner.stdout is not None
     with owner.stdout:
-        java = psutil.Process(int(owner.stdout.readline()))
-    assert java.is_running()
+        java = int(owner.stdout.readline())
+    assert not gone(java)
     owner.kill()
     owner.wait()
-    wait_until(lambda: not java.is_running() or java.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: gone(java))
 
 
 def test_says_why_it_does_not_start(tmp_path: Path) -> None:
