@@ -138,12 +138,12 @@ def test_keeps_its_data_over_kill_and_restart(own_broker: Broker, topic: str) ->
     producer.begin_transaction()
     producer.produce(topic, b"before")
     producer.commit_transaction(20)
+    # A commit is answered once its coordinator has decided; the marker in the topic comes later.
+    wait_until(lambda: read(own_broker, topic) == [b"before"], 60)
     own_broker.kill()
     assert not own_broker.process.alive
     own_broker.restart()
     assert own_broker.bootstrap == address
-    # A commit is answered once its coordinator has decided; the marker in the topic may come later,
-    # here after the restart.
     wait_until(lambda: read(own_broker, topic) == [b"before"], 60)
     producer = transactional(own_broker, topic)
     producer.begin_transaction()
