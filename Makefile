@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 BROKER ?= mock
 PYTEST_ARGS ?=
 
-.PHONY: venv venv-demo venv-demo-kafka demo test test-unit test-kafka lint types docs bench clean
+.PHONY: venv demo test test-unit test-kafka lint types docs bench clean
 
 # A stamp per set of extras: an install runs again only when setup.cfg changed.
 $(BIN)/python:
