@@ -6,27 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from faust.types.tuples import TP
-from grpc import StatusCode
 
 from .acks import Delivery
-from .backoff import Delays
 from .channels import SourceChannel
 from .connection import Connection
-from .credentials import ask
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
-from .exceptions import ConfigurationError, ReflectionFailed
-from .explain import explain
+from .discovery import Discovery
 from .messages import SourceMessage
 from .protocol import Dead
-from .schema import Drift, DriftWatch, Method, ReflectionSchema, Schema
+from .schema import DriftWatch, Method
 from .splits import RunningSplit, SplitState
 from .targets import parse_target
-from .types import CursorValue, DeadLetter, Status
+from .types import CursorValue, DeadLetter
 
 __all__ = ["Assigned", "Feed"]
 
@@ -60,7 +55,7 @@ class Feed:
         self._assigned: Mapping[str, Assigned] = {}
         self._connections: dict[str, Connection] = {}
         self._ending: list[RunningSplit] = []
-        self._drift = self._drift_watch(declaration.schema)
+        self._drift: DriftWatch | None = None
         self._event_class: Any = None
         self._held = True
         self._closed = False
@@ -87,66 +82,25 @@ class Feed:
             self._connection(split.target)
         if self.plan is None:
             self.waiting_for = "the server's schema"
-        delays = Delays(self.declaration.backoff)
-        while self.plan is None:
-            try:
-                self.plan = await self._ask_server()
-            except ReflectionFailed as exc:
-                if not exc.retryable:
-                    raise
-                seconds = delays.next()
-                reason = self._explained(exc)
-                self.waiting_for = f"the server's schema: {reason}"
-                logger.warning(
-                    "%s: %s; attempt %d in %.1f s",
-                    self.declaration.name,
-                    reason,
-                    delays.attempts + 1,
-                    seconds,
-                )
-                await asyncio.sleep(seconds)
+            discovery = Discovery(self.declaration, self._connection(None))
+            self.plan = await discovery.plan(self._undiscovered)
+            self._drift = discovery.watch(self._reload)
         self.waiting_for = ""
         self._reconcile()
 
-    async def _ask_server(self) -> Plan:
-        declaration = self.declaration
-        schema = declaration.schema
-        assert isinstance(schema, ReflectionSchema)
-        connection = self._connection(None)
-        metadata = await ask(declaration.metadata)
-        return declaration.plan(await schema.fetch(declaration.method, connection.aio, metadata))
+    def _undiscovered(self, reason: str) -> None:
+        self.waiting_for = f"the server's schema: {reason}"
 
-    def _drift_watch(self, schema: Schema) -> DriftWatch | None:
-        if not isinstance(schema, ReflectionSchema):
-            return None
-        seconds = schema.drift_interval_seconds
-        return DriftWatch(self.declaration.name, self._changes, interval_seconds=seconds)
+    def _reload(self, method: Method) -> None:
+        """Read with the types of a method from now on.
 
-    async def _changes(self) -> Drift:
-        declaration, plan = self.declaration, self.plan
-        schema = declaration.schema
-        assert isinstance(schema, ReflectionSchema)
-        assert plan is not None
-        metadata = await ask(declaration.metadata)
-        drift = await schema.drift(plan.method, self._connection(None).aio, metadata)
-        if drift.lines and drift.method is not None and schema.on_drift == "reload":
-            return replace(drift, outcome=self._reload(plan, drift.method))
-        return drift
-
-    def _reload(self, old: Plan, method: Method) -> str:
-        """Read with the types of a method from now on, if the declaration fits them."""
-        try:
-            plan = self.declaration.plan(method)
-            plan.take_over(old, {split.name: split.protocol for split in self})
-        except ConfigurationError as exc:
-            return f"this worker goes on with those it has, as the new ones do not fit: {exc}"
+        Raises:
+            ConfigurationError: the declaration does not fit them.
+        """
+        assert self.plan is not None
+        plan = self.declaration.plan(method)
+        plan.take_over(self.plan, {split.name: split.protocol for split in self})
         self.plan = plan
-        return "this worker reads with the new ones from now on"
-
-    def _explained(self, exc: ReflectionFailed) -> str:
-        uses_tls = self._connection(None).tls is not None
-        advice = explain(Status(StatusCode.UNAVAILABLE, str(exc)), tls=uses_tls)
-        return f"{exc} [{advice}]" if advice else str(exc)
 
     # Which splits run
 

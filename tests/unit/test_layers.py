@@ -42,6 +42,7 @@ RANKS = {
     "subscriptions": 5,
     "channels": 6,
     "changelog": 6,
+    "discovery": 5,
     "feeds": 6,
     "kafka": 6,
     "partitions": 6,
