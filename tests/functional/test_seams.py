@@ -15,12 +15,14 @@ from aiokafka import AIOKafkaConsumer
 from faust.streams import _current_event
 from faust.types.tuples import TP, Message
 from mode import Service
+from mode.supervisors import OneForOneSupervisor
 
 from faust_grpc import seams
 from faust_grpc.acks import Delivery
 from faust_grpc.changelog import Changelog
 from faust_grpc.exceptions import HostError, MixedTable, PartitionNotOwned
 from faust_grpc.messages import SourceMessage
+from faust_grpc.seams.group import FETCH_SECONDS
 from faust_grpc.streams import SourceIteration
 from faust_grpc.testing import broker
 
@@ -236,7 +238,7 @@ async def test_agents_of_a_source_get_our_supervisor_unless_they_have_one() -> N
     app = new_app()
     channel, other = app.channel(), app.channel()
 
-    class Theirs(seams.OneForOneSupervisor):
+    class Theirs(OneForOneSupervisor):
         pass
 
     @app.agent(channel)
@@ -301,7 +303,7 @@ async def test_recovery_seeks_between_fetches() -> None:
     may_end = asyncio.Event()
 
     async def fetch(active_partitions: set[TP], timeout: float) -> dict[TP, list[Any]]:
-        assert timeout <= seams.FETCH_SECONDS
+        assert timeout <= FETCH_SECONDS
         await may_end.wait()
         happened.append(f"fetched from {len(active_partitions)}")
         return {}

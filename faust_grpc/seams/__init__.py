@@ -1,0 +1,24 @@
+"""Every place where private parts of Faust, mode or aiokafka are touched, and why.
+
+Each entry says what is touched, what for, and since which version it is known to be so. Each has
+a test in ``tests/functional/test_seams*.py`` that fails when the host changes it.
+"""
+
+from .agents import RestartingSupervisor, restart_agents
+from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
+from .streams import install_stream
+from .tables import CheckpointTable, take_over_changelog
+from .worker import end_worker
+
+__all__ = [
+    "CheckpointTable",
+    "RestartingSupervisor",
+    "ask_for_rejoin",
+    "end_worker",
+    "install_stream",
+    "restart_agents",
+    "seek_between_fetches",
+    "show_activity",
+    "take_over_changelog",
+    "watch_heartbeats",
+]

@@ -1,0 +1,110 @@
+"""Tables: their stores, and where their writes go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from faust import current_event
+from faust.stores.memory import Store as MemoryStore
+from faust.tables.base import Collection
+from faust.tables.table import Table
+
+from ..changelog import Changelog, Write
+from ..exceptions import HostError, MixedTable
+from ..messages import SourceMessage
+
+__all__ = ["CheckpointTable", "take_over_changelog"]
+
+
+class CheckpointTable(Table):  # type: ignore[type-arg]
+    """The table that holds a source's cursors, always in memory.
+
+    Overrides ``Collection._new_store``: ``store="memory://"`` is a falsy URL, for which Faust
+    takes the app's store instead. faust-streaming 0.15.
+    """
+
+    def _new_store(self) -> Any:
+        return self._new_store_by_url("memory://")
+
+    def remember(self, key: str, partition: int, value: Any) -> None:
+        """Keep what was written to the changelog. Touches ``_key_partition``, see below."""
+        store: Any = self.data
+        store.data[key] = value
+        store._key_partition[key] = partition
+
+
+def take_over_changelog(
+    table: Collection, changelog: Changelog, refuse: Callable[[HostError], None]
+) -> None:
+    """Send the table writes of a source's events to our changelog; leave others to Faust.
+
+    Replaces the instance's ``send_changelog``, which ``on_key_set`` and ``on_key_del`` call.
+    faust-streaming 0.15.
+
+    Arguments:
+        table: any table of the app but a checkpoint.
+        changelog: where writes go.
+        refuse: called with what is wrong before it is raised, when no event of a source may write
+            this table: Faust acks the event of an agent that raises, so the worker must end.
+    """
+    plain = table.send_changelog
+    store = table.data
+    # Faust records a key's partition in a memory store only when it recovers the key. Without it
+    # keys written here stay in memory after their partition moved away.
+    partitions = store._key_partition if isinstance(store, MemoryStore) else None
+    writers: set[bool] = set()
+
+    def send_changelog(
+        partition: int | None,
+        key: Any,
+        value: Any,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+    ) -> Any:
+        event = current_event()
+        ours = event is not None and isinstance(event.message, SourceMessage)
+        writers.add(ours)
+        if len(writers) > 1 or ours:
+            error = _misuse(table, partition, mixed=len(writers) > 1)
+            if error is not None:
+                refuse(error)
+                raise error
+        if not ours:
+            return plain(partition, key, value, key_serializer, value_serializer)
+        assert partition is not None
+        changelog.add(partition, Write(table, key, value, key_serializer, value_serializer))
+        if partitions is not None:
+            partitions[key] = partition
+        # What on_key_set and on_key_del want back.
+        return SimpleNamespace(message=SimpleNamespace(partition=partition))
+
+    table.send_changelog = send_changelog  # type: ignore[method-assign]
+
+
+def _misuse(table: Collection, partition: int | None, *, mixed: bool) -> HostError | None:
+    """Return why a source's event may not write a table."""
+    wanted = table.app.conf.topic_partitions
+    if mixed:
+        return MixedTable(
+            f"table {table.name!r} is written by the events of a gRPC source and by other events: "
+            "use two tables, or bring them together with group_by()"
+        )
+    if partition is None:
+        return HostError(
+            f"table {table.name!r} has use_partitioner=True: a source's events can write only the "
+            "partition they belong to"
+        )
+    if partition < 0:
+        return HostError(
+            f"table {table.name!r}: events of a scope='worker' source are in every worker and "
+            "cannot write a table; keep a plain dict"
+        )
+    if table.partitions not in (None, wanted):
+        return HostError(
+            f"table {table.name!r} has partitions={table.partitions}, but the app has "
+            f"topic_partitions={wanted}: a source's events can write only tables with as many; "
+            "leave partitions= out of the table"
+        )
+    return None
