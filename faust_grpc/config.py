@@ -8,10 +8,22 @@ from typing import Literal
 
 from .exceptions import ConfigurationError
 
-__all__ = ["TLS", "Backoff", "Buffer", "Checkpoint", "Keepalive", "ReaderKind", "Scope"]
+__all__ = [
+    "TLS",
+    "Backoff",
+    "Buffer",
+    "Checkpoint",
+    "Guarantee",
+    "Keepalive",
+    "ReaderKind",
+    "Scope",
+]
 
 #: ``auto`` reads a few busy streams in threads and many quiet ones on the event loop.
 ReaderKind = Literal["auto", "threaded", "aio"]
+
+#: What holds when a worker crashes; see the page about guarantees.
+Guarantee = Literal["at_most_once", "at_least_once", "exactly_once"]
 
 #: ``cluster``: one owner per split. ``worker``: every worker reads every split.
 Scope = Literal["cluster", "worker"]

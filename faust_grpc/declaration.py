@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from .backoff import Delays
-from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Scope
+from .config import TLS, Backoff, Buffer, Checkpoint, Guarantee, Keepalive, ReaderKind, Scope
 from .credentials import MetadataProvider, check_metadata
 from .cursors import BoundCursor, Cursor, guarded
 from .decoding import Decoder, ExplodeOption, HeadersOption, SkipOption, build_decoder
@@ -53,6 +53,7 @@ class Declaration:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     reader: ReaderKind = "auto"
     scope: Scope = "cluster"
+    delivery: Guarantee | None = None
     dead_letter: Callable[[DeadLetter], Any] | Any | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +67,33 @@ class Declaration:
                 raise ConfigurationError(f"rules=: {rule!r} is no Rule(code, verdict, ...)")
         if not callable(self.metadata):
             check_metadata(self.metadata)
+        self._check_delivery()
+
+    def _check_delivery(self) -> None:
+        asked = self.delivery
+        if asked == "at_most_once" and self.cursor is not None:
+            raise ConfigurationError(
+                "delivery='at_most_once' with a cursor: a saved cursor gives at_least_once; leave "
+                "out one of the two"
+            )
+        if asked in (None, "at_most_once"):
+            return
+        if self.cursor is None:
+            raise ConfigurationError(
+                f"delivery={asked!r} without a cursor: what was not finished when a worker crashes "
+                "cannot be asked for again; declare cursor=Cursor(path, into=request_field)"
+            )
+        if self.scope == "worker":
+            raise ConfigurationError(
+                f"delivery={asked!r} with scope='worker': cursors of such a source are not saved; "
+                "leave delivery= out"
+            )
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What holds when a worker crashes."""
+        saves = self.cursor is not None and self.scope == "cluster"
+        return self.delivery or ("at_least_once" if saves else "at_most_once")
 
     def plan(self, method: Method) -> Plan:
         """Check every option against the types of the method.

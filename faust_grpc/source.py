@@ -10,7 +10,7 @@ from faust.types import AppT, ChannelT
 from google.protobuf.message import Message
 
 from .channels import SourceChannel
-from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, ReaderKind, Scope
+from .config import TLS, Backoff, Buffer, Checkpoint, Guarantee, Keepalive, ReaderKind, Scope
 from .credentials import MetadataProvider
 from .cursors import Cursor
 from .declaration import Declaration, splits_from
@@ -139,6 +139,8 @@ class GrpcSource(SourceChannel):
         checkpoint: when cursors are saved.
         reader: ``"auto"``, ``"threaded"`` or ``"aio"``.
         scope: ``"cluster"``: one owner per split; ``"worker"``: every worker reads all splits.
+        delivery: ``"at_least_once"`` (the default with a cursor), ``"exactly_once"`` (tables and
+            cursors in one Kafka transaction), or ``"at_most_once"`` (what no cursor means).
         dead_letter: a Faust topic or a callable that keeps messages which cannot be decoded.
         kafka_options: librdkafka settings that the app's settings cannot express.
 
@@ -174,12 +176,14 @@ class GrpcSource(SourceChannel):
         checkpoint: Checkpoint | None = None,
         reader: ReaderKind = "auto",
         scope: Scope = "cluster",
+        delivery: Guarantee | None = None,
         dead_letter: Callable[[DeadLetter], Any] | ChannelT[Any] | None = None,
         kafka_options: Mapping[str, Any] | None = None,
     ) -> None:
         try:
             _one_of("reader", reader, ("auto", "threaded", "aio"))
             _one_of("scope", scope, ("cluster", "worker"))
+            _one_of("delivery", delivery, (None, "at_most_once", "at_least_once", "exactly_once"))
             _check_dead_letter(dead_letter)
             self.declaration = Declaration(
                 name=name or method.removeprefix("/").replace("/", "."),
@@ -205,6 +209,7 @@ class GrpcSource(SourceChannel):
                 checkpoint=checkpoint or Checkpoint(),
                 reader=reader,
                 scope=scope,
+                delivery=delivery,
                 dead_letter=dead_letter,
             )
             static = self.declaration.schema.is_static

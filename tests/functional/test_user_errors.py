@@ -122,6 +122,21 @@ def declare(target: str = TARGET, method: str = METHOD, **options: Any) -> None:
         ({"rules": ["UNAVAILABLE"]}, "rules=: 'UNAVAILABLE' is no Rule(code, verdict, ...)"),
         ({"reader": "fast"}, "reader='fast': must be one of 'auto', 'threaded', 'aio'"),
         ({"scope": "all"}, "scope='all': must be one of 'cluster', 'worker'"),
+        ({"delivery": "once"}, "delivery='once': must be one of None, 'at_most_once', "),
+        ({"delivery": "exactly_once"}, "delivery='exactly_once' without a cursor: what was not "),
+        ({"delivery": "at_least_once"}, "delivery='at_least_once' without a cursor: what was not "),
+        (
+            {"delivery": "at_most_once", "cursor": Cursor("sequence", into="after_sequence")},
+            "delivery='at_most_once' with a cursor: a saved cursor gives at_least_once",
+        ),
+        (
+            {
+                "delivery": "exactly_once",
+                "cursor": Cursor("sequence", into="after_sequence"),
+                "scope": "worker",
+            },
+            "delivery='exactly_once' with scope='worker': cursors of such a source are not saved",
+        ),
         ({"dead_letter": "letters"}, "dead_letter='letters': give a topic, app.topic(name)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
