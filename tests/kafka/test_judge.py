@@ -28,7 +28,7 @@ def cursor(time: int, value: int) -> tuple[int, str, dict[str, int]]:
 
 def test_a_good_run() -> None:
     """Six orders, one of them twice, all below the checkpoint."""
-    seen = records((1, "r0:0", "11"), (3, "r0:0", "1211"), (3, "r0:1", "11"))
+    seen = records((1, "r0:0", "111"), (3, "r0:0", "1121"), (3, "r0:1", "11"))
     found = judged(seen, records(cursor(2, 2), cursor(4, 6)), (7, 6))
     assert found.problems == []
     assert (found.processed, found.lost, found.duplicates, found.unsaved) == (6, 0, 1, 0)
@@ -72,6 +72,40 @@ def test_counts_and_checkpoints_that_went_back() -> None:
         "seen['r0:0']: 2 counts went back",
         "r0: checkpoint went back from 3 to 1",
     ]
+
+
+def test_an_order_counted_after_its_checkpoint() -> None:
+    """Whoever took over began before the checkpoint that was there."""
+    seen = records((1, "r0:0", "1111"), (3, "r0:0", "1122"))
+    found = judged(seen, records(cursor(2, 3), cursor(4, 4)), (6, 4))
+    (problem,) = found.problems
+    assert problem == "r0: 1 orders from 3 to 3 were counted after checkpoint 3, time 0.003"
+    assert found.splits["r0"].twice == [3, 4]
+
+
+def test_exactly_once_is_exact() -> None:
+    """One order twice, in either table, even for a moment; at least once allows it."""
+    seen, saved = records((1, "r0:0", "1111")), records(cursor(2, 4))
+    totals = records((1, "r0", {"count": 4, "last": 4}))
+    arguments = (totals, {"orders": saved}, SOURCES, 4)
+    assert judge_records(seen, *arguments, exactly_once=True).problems == []
+    twice = records((1, "r0:0", "1121"), (1, "r0:0", "1121"))
+    (problem,) = judge_records(twice, *arguments, exactly_once=True).problems
+    assert problem == "seen['r0:0']: 1 orders more than once at partition 0 offset 0 time 0.001"
+    totals = records((1, "r0", {"count": 5, "last": 4}), (2, "r0", {"count": 4, "last": 4}))
+    (problem,) = judge_records(
+        seen, totals, {"orders": saved}, SOURCES, 4, exactly_once=True
+    ).problems
+    assert problem.startswith("totals['r0']: {'count': 5, 'last': 4} at partition 0 offset 0")
+
+
+def test_one_table() -> None:
+    """It is enough."""
+    found = judge_records(
+        records((1, "r0:0", "11")), None, {"orders": records(cursor(2, 2))}, SOURCES, 4
+    )
+    assert found.problems == []
+    assert (found.processed, found.duplicates, found.unsaved) == (2, 0, 0)
 
 
 def test_a_key_in_two_partitions() -> None:

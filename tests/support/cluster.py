@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,10 @@ class Cluster:
         self.shop = shop
         self.env = dict(env or {})
         self.members: dict[str, Member] = {}
-        #: Readers that were halted with SIGSTOP.
+        #: Readers that are halted with SIGSTOP.
         self.halted: set[str] = set()
+        #: Readers that ever were.
+        self.ever_halted: set[str] = set()
         self.server_kills: list[float] = []
         self._calls_tail = Tail(server.call_log)
         self._calls: list[dict[str, Any]] = []
@@ -108,7 +110,7 @@ class Cluster:
             self.members[name].terminate()
         for name in names:
             member, asked = self.members[name], time.monotonic()
-            status = member.wait(40)
+            status = member.wait(60)
             self.say(f"stop {member.reader}: status {status}, {time.monotonic() - asked:.1f} s")
             assert status == 0 or not ready, member.failure(f"ended with status {status}")
 
@@ -121,6 +123,7 @@ class Cluster:
         """SIGSTOP."""
         member = self.members[name]
         self.halted.add(member.reader)
+        self.ever_halted.add(member.reader)
         member.stop()
         self.say(f"halt {member.reader}")
 
@@ -204,7 +207,8 @@ class Cluster:
         self, seconds: float = 2.0, timeout: float = 60.0, regions: Iterable[str] = ()
     ) -> None:
         """Wait until every split has had exactly one reader, the same, for so many seconds, every
-        running worker reads something, nobody else does, and every split moves on.
+        running worker is a member and reads something, nobody else does, and every split moves on.
+        (With standby replicas a third worker may have no active partition: it reads nothing.)
 
         Arguments:
             seconds: how long nothing may change.
@@ -220,7 +224,7 @@ class Cluster:
             readers = self.readers(wanted)
             running = {self.members[name].reader for name in self.running}
             good = all(len(who) == 1 for who in readers.values())
-            good = good and {who[0] for who in readers.values()} == running
+            good = good and self._all_belong({who[0] for who in readers.values()}, running)
             if not good or readers != last:
                 since, last = time.monotonic(), readers
             return good and time.monotonic() - since >= seconds
@@ -231,6 +235,12 @@ class Cluster:
         for (who,) in last.values():
             spread[who] = spread.get(who, 0) + 1
         self.say(f"settled {time.monotonic() - asked - seconds:.1f} s later: {spread}")
+
+    def _all_belong(self, reading: set[str], running: set[str]) -> bool:
+        if not self.shop.standby:
+            return reading == running
+        generations = {self.status(name).get("generation", -1) for name in self.running}
+        return reading <= running and len(generations) == 1 and generations != {-1}
 
     # Topics
 
@@ -257,13 +267,18 @@ class Cluster:
 
     def judge(self) -> Judgement:
         """Judge the changelogs, and print what was found."""
-        judgement = judge(
-            self.broker.bootstrap, self.shop.app_id, self.shop.sources, self.shop.block
-        )
+        judgement = judge(self.broker.bootstrap, self.shop)
         print(judgement, flush=True)
         return judgement
 
-    def overlaps(self, halted: Sequence[str] = ()) -> list[str]:
+    def finish(self) -> Judgement:
+        """Start the workers that are down, let the cluster settle, stop them all, and judge."""
+        self.start(*(name for name, member in self.members.items() if not member.alive))
+        self.wait_settled(timeout=120)
+        self.stop(*self.running)
+        return self.judge()
+
+    def overlaps(self, halted: Iterable[str] = ()) -> list[str]:
         """Return when a split had two readers for too long; print whenever it had.
 
         Arguments:

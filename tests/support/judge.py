@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
+from .members import Shop
+
 __all__ = [
     "Judgement",
     "ReadRecord",
@@ -121,6 +123,11 @@ class SplitJudgement:
         writing may leave one table ahead of the other: at least once holds for each.)"""
         return max(sum(self.times), self.total.get("count", 0)) - self.distinct
 
+    @property
+    def twice(self) -> list[int]:
+        """Sequence numbers processed more than once."""
+        return [number for number, times in enumerate(self.times, 1) if times > 1]
+
 
 @dataclass
 class Judgement:
@@ -170,52 +177,55 @@ class Judgement:
         return "\n".join([*lines, *(f"  PROBLEM {problem}" for problem in self.problems)])
 
 
-def judge(
-    bootstrap: str, app_id: str, sources: Mapping[str, Iterable[str]], block: int
-) -> Judgement:
+def judge(bootstrap: str, shop: Shop) -> Judgement:
     """Judge what the workers of an app left on the broker.
 
     Arguments:
         bootstrap: the broker.
-        app_id: the application.
-        sources: its sources and their splits.
-        block: sequence numbers per key of table ``seen``.
+        shop: how they were configured.
     """
+    app_id = shop.app_id
     return judge_records(
         read_topic(bootstrap, f"{app_id}-seen-changelog"),
-        read_topic(bootstrap, f"{app_id}-totals-changelog"),
+        read_topic(bootstrap, f"{app_id}-totals-changelog") if shop.totals else None,
         {
             source: read_topic(bootstrap, f"{app_id}-{source}-checkpoint-changelog")
-            for source in sources
+            for source in shop.sources
         },
-        sources,
-        block,
+        shop.sources,
+        shop.block,
+        exactly_once=shop.delivery == "exactly_once",
     )
 
 
 def judge_records(
     seen: Sequence[ReadRecord],
-    totals: Sequence[ReadRecord],
+    totals: Sequence[ReadRecord] | None,
     cursors: Mapping[str, Sequence[ReadRecord]],
     sources: Mapping[str, Iterable[str]],
     block: int,
+    *,
+    exactly_once: bool = False,
 ) -> Judgement:
     """Judge the records of an app's changelogs.
 
     Every record ever written is looked at, not only the last of each key: counts may never go
-    back, not even for a moment, and a checkpoint may never be ahead of the tables that were on
-    the broker when it was written.
+    back, not even for a moment; a checkpoint may never be ahead of the tables that were on the
+    broker when it was written; and no order at or below a checkpoint may be counted after it.
 
     Arguments:
         seen: of the table ``seen``.
-        totals: of the table ``totals``.
+        totals: of the table ``totals``; ``None`` when there is no such table.
         cursors: of the checkpoints, by source.
         sources: the sources and their splits.
         block: sequence numbers per key of ``seen``.
+        exactly_once: no order may ever have been counted twice, in any table.
     """
-    problems = [*_moved_keys(seen, "seen"), *_moved_keys(totals, "totals")]
+    problems = [*_moved_keys(seen, "seen"), *_moved_keys(totals or (), "totals")]
     problems += _counts_went_back(seen)
-    last_total = {record.key: record.value for record in totals}
+    if exactly_once:
+        problems += [*_counted_twice(seen), *_totals_do_not_match(totals or ())]
+    last_total = {record.key: record.value for record in totals or ()}
     splits = {}
     for source, regions in sources.items():
         problems += _moved_keys(cursors[source], source)
@@ -224,15 +234,16 @@ def judge_records(
             blocks = [record for record in seen if record.key.rpartition(":")[0] == region]
             problems += _checkpoint_went_back(region, saved)
             problems += _checkpoint_was_ahead(region, saved, blocks, block)
+            problems += _counted_after_checkpoint(region, saved, blocks, block)
             split = SplitJudgement(
                 region,
                 saved[-1].value["cursor"] if saved else 0,
                 _times(blocks, block),
                 last_total.get(region, {}),
             )
-            problems += _table_problems(split)
+            problems += _table_problems(split, with_totals=totals is not None)
             splits[region] = split
-    count = len(seen) + len(totals) + sum(map(len, cursors.values()))
+    count = len(seen) + len(totals or ()) + sum(map(len, cursors.values()))
     return Judgement(splits, problems, count)
 
 
@@ -242,10 +253,12 @@ def _times(blocks: Sequence[ReadRecord], block: int) -> list[int]:
     return [int(digit) for digit in text.rstrip("0")]
 
 
-def _table_problems(split: SplitJudgement) -> list[str]:
+def _table_problems(split: SplitJudgement, *, with_totals: bool) -> list[str]:
     problems = []
     if split.lost:
         problems.append(f"{split.region}: {len(split.lost)} lost, first {split.lost[:5]}")
+    if not with_totals:
+        return problems
     if split.total.get("last", 0) < split.checkpoint:
         problems.append(f"{split.region}: totals {split.total} behind {split.checkpoint}")
     if split.total.get("count", 0) < split.distinct:
@@ -280,6 +293,32 @@ def _counts_went_back(blocks: Iterable[ReadRecord]) -> list[str]:
     return problems
 
 
+def _counted_twice(blocks: Iterable[ReadRecord]) -> list[str]:
+    """Once committed, not even a later correction would undo it: somebody may have read it."""
+    first: dict[str, str] = {}
+    for record in blocks:
+        twice = len(record.value) - record.value.count("0") - record.value.count("1")
+        if twice:
+            first.setdefault(
+                record.key,
+                f"seen[{record.key!r}]: {twice} orders more than once at partition "
+                f"{record.partition} offset {record.offset} time {record.timestamp / 1000:.3f}",
+            )
+    return list(first.values())
+
+
+def _totals_do_not_match(totals: Iterable[ReadRecord]) -> list[str]:
+    first: dict[str, str] = {}
+    for record in totals:
+        if record.value["count"] != record.value["last"]:
+            first.setdefault(
+                record.key,
+                f"totals[{record.key!r}]: {record.value} at partition {record.partition} "
+                f"offset {record.offset} time {record.timestamp / 1000:.3f}",
+            )
+    return list(first.values())
+
+
 def _checkpoint_went_back(region: str, saved: Sequence[ReadRecord]) -> list[str]:
     return [
         f"{region}: checkpoint went back from {before.value['cursor']} to {after.value['cursor']} "
@@ -311,5 +350,37 @@ def _checkpoint_was_ahead(
             problems.append(
                 f"{region}: checkpoint {cursor} at offset {record.offset} was ahead of the "
                 f"tables, which had {covered}, time {record.timestamp / 1000:.3f}"
+            )
+    return problems
+
+
+def _counted_after_checkpoint(
+    region: str, saved: Sequence[ReadRecord], blocks: Sequence[ReadRecord], block: int
+) -> list[str]:
+    """Whoever begins behind a checkpoint must not meet an order again that is at or below it. (One
+    that was not counted before either is another mistake: the checkpoint was ahead.)"""
+    problems = []
+    waiting = sorted(saved, key=lambda record: record.timestamp, reverse=True)
+    known: dict[str, str] = {}
+    cursor = 0
+    for record in sorted(blocks, key=lambda record: record.timestamp):
+        while waiting and waiting[-1].timestamp < record.timestamp:
+            cursor = max(cursor, waiting.pop().value["cursor"])
+        before, known[record.key] = known.get(record.key, ""), record.value
+        first = int(record.key.rpartition(":")[2]) * block + 1
+        if first > cursor:
+            continue
+        covered = record.value[: cursor - first + 1]
+        again = [
+            first + place
+            for place, (old, new) in enumerate(
+                zip(before.ljust(len(covered), "0"), covered, strict=False)
+            )
+            if new > old > "0"
+        ]
+        if again:
+            problems.append(
+                f"{region}: {len(again)} orders from {again[0]} to {again[-1]} were counted after "
+                f"checkpoint {cursor}, time {record.timestamp / 1000:.3f}"
             )
     return problems

@@ -27,9 +27,13 @@ class Shop:
         unacked: orders of a split that an agent may hold.
         standby: Faust's ``table_standby_replicas``.
         session_seconds: after this time without a heartbeat the group gives a member up.
+        delivery: the sources' ``delivery``; empty is their default.
+        totals: the events are counted in the table ``totals`` too.
+        store: Faust's ``store``, of all tables.
         extra_tables: more tables, that count the orders of each region.
         refunds_topic: a topic for an ordinary agent with a table of its own.
         settings: more settings of the Faust app.
+        options: for programs other than ``shop.py``.
     """
 
     app_id: str
@@ -39,9 +43,13 @@ class Shop:
     unacked: int = 1024
     standby: int = 0
     session_seconds: float = 6.0
+    delivery: str = ""
+    totals: bool = True
+    store: str = "memory://"
     extra_tables: Sequence[str] = ()
     refunds_topic: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def regions(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""A worker of the cluster tests: sources of the order server into two tables.
+"""A worker of the cluster tests: sources of the order server into tables.
 
 Its only argument is JSON, see :class:`support.cluster.Shop`. It prints one line of JSON with its
 status four times a second, and once more just before it stops to be a member.
@@ -25,7 +25,7 @@ OUT = os.dup(1)
 app = faust.App(
     CONFIG["app_id"],
     datadir=CONFIG["datadir"],
-    store="memory://",
+    store=CONFIG["store"],
     topic_replication_factor=1,
     worker_redirect_stdouts=False,
     broker_session_timeout=CONFIG["session_seconds"],
@@ -33,6 +33,8 @@ app = faust.App(
     table_standby_replicas=CONFIG["standby"],
     **CONFIG["settings"],
 )
+#: Left out, it is the sources' default.
+delivery = {"delivery": CONFIG["delivery"]} if CONFIG["delivery"] else {}
 sources = [
     GrpcSource(
         app,
@@ -46,6 +48,7 @@ sources = [
         cursor=Cursor("sequence", into="after_sequence"),
         buffer=Buffer(unacked=CONFIG["unacked"]),
         backoff=Backoff(initial_seconds=0.1, maximum_seconds=1.0),
+        **delivery,
     )
     for name, regions in CONFIG["sources"].items()
 ]
@@ -53,13 +56,13 @@ sources = [
 #: (One key per order would make every recovery longer than the one before.)
 seen = app.Table("seen", default=str)
 #: The same by another way: how many orders of a region, and the last one.
-totals = app.Table("totals", default=dict)
+totals = app.Table("totals", default=dict) if CONFIG["totals"] else None
 extra_tables = [app.Table(name, default=int) for name in CONFIG["extra_tables"]]
 processed, processed_at = 0, 0.0
 
 
 def count(order: Any) -> None:
-    """Count one order in both tables, without changing a value that waits to be written."""
+    """Count one order in every table, without changing a value that waits to be written."""
     global processed, processed_at
     processed += 1
     processed_at = time.time()
@@ -68,8 +71,9 @@ def count(order: Any) -> None:
     digits = seen[key].ljust(place + 1, "0")
     times = min(int(digits[place]) + 1, 9)
     seen[key] = f"{digits[:place]}{times}{digits[place + 1 :]}"
-    total = totals[order.region]
-    totals[order.region] = {"count": total.get("count", 0) + 1, "last": order.sequence}
+    if totals is not None:
+        total = totals[order.region]
+        totals[order.region] = {"count": total.get("count", 0) + 1, "last": order.sequence}
     for table in extra_tables:
         table[order.region] += 1
 
@@ -144,6 +148,11 @@ async def tell_regularly() -> None:
     tell()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the worker."""
     sys.argv = [sys.argv[0], "worker", "--without-web", "-l", "info"]
     app.main()
+
+
+if __name__ == "__main__":
+    main()
