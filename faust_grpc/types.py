@@ -30,6 +30,10 @@ class Record(NamedTuple):
     headers: Mapping[str, bytes] | None = None
 
 
+#: Servers may send whole documents as error text; in a line for people so much of each end stays.
+_SHOWN_CHARACTERS = 400
+
+
 @dataclass(frozen=True)
 class Status:
     """How a call ended."""
@@ -40,7 +44,7 @@ class Status:
     ours: bool = False
 
     def __str__(self) -> str:
-        return f"{self.code.name}: {self.details}" if self.details else self.code.name
+        return f"{self.code.name}: {_shortened(self.details)}" if self.details else self.code.name
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,12 @@ class DeadLetter:
 
 def _text(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _shortened(text: str) -> str:
+    left_out = len(text) - 2 * _SHOWN_CHARACTERS
+    if left_out <= 0:
+        return text
+    return (
+        f"{text[:_SHOWN_CHARACTERS]} … ({left_out} more characters) … {text[-_SHOWN_CHARACTERS:]}"
+    )

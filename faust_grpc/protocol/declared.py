@@ -86,6 +86,8 @@ class DeclaredProtocol(Protocol):
         self._catching_up = False
         self._healthy = False
         self._heard = False
+        #: The server has begun to send once: what a reset threw away on the way may be missing.
+        self._accepted = False
 
     def bind(
         self,
@@ -119,6 +121,7 @@ class DeclaredProtocol(Protocol):
 
     def opened(self) -> Iterable[Action]:
         """Headers are no life yet: only a message resets the backoff."""
+        self._accepted = True
         return ()
 
     def message(self, raw: bytes) -> Iterable[Action]:
@@ -130,7 +133,7 @@ class DeclaredProtocol(Protocol):
                 # A "no" in every call's first message is no life: the backoff goes on growing.
                 return self._in_band(fault)
             if not self._heard:
-                self._heard = self._healthy = True
+                self._heard = self._healthy = self._accepted = True
                 self._delays.reset()
             cursor = self._read(message) or None
             if cursor is not None:
@@ -195,7 +198,7 @@ class DeclaredProtocol(Protocol):
         if self._cursor is not None and self.last is not None:
             request = self._cursor.resume(request, self.last)
             self._catching_up = type(self.last) is int
-        elif self.counts.calls and self._healthy:
+        elif self._accepted:
             self.counts.possible_gaps += 1
         self.counts.calls += 1
         self._heard = False
