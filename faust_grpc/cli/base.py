@@ -11,8 +11,10 @@ import click
 
 from .. import __version__
 from ..exceptions import FaustGrpcError, nearest
+from .checkpoint import checkpoint
 from .demo import demo
 from .describe import describe
+from .from_connect import from_connect
 from .generate import generate
 from .tail import tail
 
@@ -76,7 +78,7 @@ def _close_quietly() -> NoReturn:
 )
 @click.version_option(__version__, "--version", prog_name="faust-grpc")
 def commands() -> None:
-    """Look at gRPC streams before they become sources of a Faust application.
+    """Look at gRPC streams, and at the sources of a Faust application.
 
     \b
     Examples:
@@ -85,15 +87,19 @@ def commands() -> None:
       faust-grpc tail localhost:50051 shop.v1.OrderService/StreamOrders \\
           --request '{"region": "north"}' --limit 10
       faust-grpc generate localhost:50051 --output records.py
+      faust-grpc checkpoint show orders -A shop
+      faust-grpc from-connect connector.json
       faust-grpc demo
 
     Exit status: 0 done, 1 it did not work, 2 wrong usage, 130 Ctrl-C.
     """
 
 
+commands.add_command(checkpoint)
 commands.add_command(describe)
 commands.add_command(tail)
 commands.add_command(generate)
+commands.add_command(from_connect)
 commands.add_command(demo)
 
 

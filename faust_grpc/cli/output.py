@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -11,9 +12,10 @@ import orjson
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.syntax import Syntax
+from rich.table import Table
 from rich.text import Text
 
-__all__ = ["JsonLines", "json_line", "print_code", "say"]
+__all__ = ["JsonLines", "json_line", "print_code", "print_json", "print_table", "say"]
 
 
 def say(text: str) -> None:
@@ -37,6 +39,40 @@ def print_code(text: str, language: str) -> None:
     )
     highlighted.rstrip()
     console.print(highlighted, soft_wrap=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows below their columns' names, within the terminal's width.
+
+    In a pipe a row is one line, whatever its length: for ``grep``, ``cut`` and ``awk``.
+
+    Arguments:
+        columns: their names.
+        rows: their texts, which may be anything that a server sent.
+    """
+    texts = [[_printable(cell) for cell in row] for row in rows]
+    console = Console()
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+        for row in [list(columns), *texts]:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in texts:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    console.print(table)
+
+
+def _printable(text: str) -> str:
+    """Return a text without anything that could steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document: indented, on a terminal coloured."""
+    text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode()
+    print_code(text, "json")
 
 
 def json_line(value: Any) -> bytes:
