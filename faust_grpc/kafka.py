@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 from faust.auth import SASLCredentials
 from faust.types import AppT
 
 from .exceptions import ConfigurationError
 
-__all__ = ["connection_options", "producer"]
+__all__ = ["check_transactions", "connection_options", "is_mock", "producer"]
+
+#: The broker may be starting beside us.
+_ANSWER_SECONDS = 10.0
 
 
 def connection_options(app: AppT, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,3 +65,38 @@ def producer(app: AppT, overrides: Mapping[str, Any]) -> Producer:
     if conf.producer_compression_type:
         options.setdefault("compression.type", conf.producer_compression_type)
     return Producer(options)
+
+
+def is_mock(options: Mapping[str, Any]) -> bool:
+    """Return whether a broker is librdkafka's mock cluster; blocks.
+
+    Arguments:
+        options: as :func:`connection_options` returns them.
+
+    Raises:
+        KafkaException: it does not answer.
+    """
+    # The name that rd_kafka_mock_cluster_new() gives a cluster; a real one has random text.
+    cluster = AdminClient(dict(options)).list_topics(timeout=_ANSWER_SECONDS).cluster_id
+    return (cluster or "").startswith("mockCluster")
+
+
+def check_transactions(options: Mapping[str, Any], source: str) -> None:
+    """Refuse ``delivery="exactly_once"`` on a broker whose transactions mean nothing; blocks.
+
+    Arguments:
+        options: as :func:`connection_options` returns them.
+        source: who wants it.
+
+    Raises:
+        ConfigurationError: it is the mock broker. One that does not answer is taken for real.
+    """
+    try:
+        mock = is_mock(options)
+    except KafkaException:
+        return  # what needs it says so, and knows when it is back
+    if mock:
+        raise ConfigurationError(
+            f"{source}: delivery='exactly_once' on a mock broker, whose transactions hold nothing: "
+            "use a real one (in tests broker('kafka')), or delivery='at_least_once'"
+        )
