@@ -6,6 +6,7 @@ a test in ``tests/functional/test_seams*.py`` that fails when the host changes i
 
 from .agents import RestartingSupervisor, restart_agents
 from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
+from .recovery import install_recovery, installed_load, read_committed
 from .streams import install_stream
 from .tables import CheckpointTable, take_over_changelog
 from .worker import end_worker
@@ -15,7 +16,10 @@ __all__ = [
     "RestartingSupervisor",
     "ask_for_rejoin",
     "end_worker",
+    "install_recovery",
     "install_stream",
+    "installed_load",
+    "read_committed",
     "restart_agents",
     "seek_between_fetches",
     "show_activity",

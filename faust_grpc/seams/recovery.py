@@ -1,0 +1,164 @@
+"""Recovery: what we loaded needs no reading by Faust; transaction markers end what Faust reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from faust.tables.base import Collection
+from faust.tables.recovery import Recovery
+from faust.types import AppT
+from faust.types.tuples import TP
+from mode import Service
+
+__all__ = ["LoadedRecovery", "install_recovery", "installed_load", "read_committed"]
+
+#: Given the active changelog partitions and their tables: loads some, returns the high watermark of
+#: each that needs no reading any more.
+Load = Callable[[Mapping[TP, Collection]], Awaitable[Mapping[TP, int]]]
+
+#: How often to look whether only transaction markers are left to read. Two looks must agree.
+MARKER_SECONDS = 1.0
+
+
+class LoadedRecovery(Recovery):
+    """Faust's recovery, with partitions that are loaded before it looks at them.
+
+    Overrides ``_build_highwaters`` and ``_build_offsets``, where a loaded partition is entered as
+    read to its end, and ``_wait``. What was not loaded goes Faust's own way, as do standbys.
+    faust-streaming 0.15.
+    """
+
+    load: Load
+    _is_loading = False
+    _loaded: Mapping[TP, int]
+
+    async def _build_highwaters(
+        self, consumer: Any, tps: set[TP], destination: Any, title: str
+    ) -> None:
+        if title != "active":
+            await super()._build_highwaters(consumer, tps, destination, title)
+            return
+        self._is_loading = True
+        try:
+            self._loaded = await self.load({tp: self.tp_to_table[tp] for tp in tps})  # type: ignore[misc]  # tables of an app are Collections
+        finally:
+            self._is_loading = False
+        destination.clear()
+        left = set(tps) - self._loaded.keys()
+        if left:  # without any, a round trip (and seconds of a cold consumer) is saved
+            await super()._build_highwaters(consumer, left, destination, title)
+        destination.update({tp: end - 1 for tp, end in self._loaded.items()})
+
+    async def _build_offsets(
+        self, consumer: Any, tps: set[TP], destination: Any, title: str
+    ) -> None:
+        if title != "active":
+            await super()._build_offsets(consumer, tps, destination, title)
+            return
+        for tp, end in self._loaded.items():
+            # A store that is ahead of its topic stays so: Faust says what is wrong with it.
+            destination[tp] = max(end - 1, self.tp_to_table[tp].persisted_offset(tp) or 0)
+        left = set(tps) - self._loaded.keys()
+        if left:
+            await super()._build_offsets(consumer, left, destination, title)
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        """Wait for a step, without a limit while we load.
+
+        Faust gives a step up, silently, after ``broker_request_timeout``.
+        """
+        if timeout is None:
+            await super()._wait(coro)
+            return
+        step = asyncio.ensure_future(coro)
+        try:
+            await super()._wait(asyncio.shield(step), timeout)
+            while self._is_loading and not step.done():
+                await super()._wait(asyncio.shield(step), timeout)
+            if step.done():
+                step.result()
+        finally:
+            step.cancel()
+
+    @Service.task
+    async def _pass_markers(self) -> None:
+        """Enter partitions as read whose last records are transaction markers, or aborted.
+
+        Such a record never comes, but Faust waits for the last one before the high watermark.
+        """
+        before: dict[TP, int] = {}
+        while not self.should_stop:
+            await self.sleep(MARKER_SECONDS)
+            now = await self._read_to_the_end() if self.tables.changelog_queue.empty() else {}
+            for tp in now.keys() & before.keys():
+                for offsets, highwaters in self._offsets_and_highwaters():
+                    if tp in highwaters and now[tp] == before[tp] == highwaters[tp]:
+                        offsets[tp] = highwaters[tp]
+            before = now
+            if self.standby_highwaters and not self.standby_remaining_total():
+                self.tables.on_standbys_ready()
+
+    def _offsets_and_highwaters(self) -> list[tuple[Any, Any]]:
+        standby = (self.standby_offsets, self.standby_highwaters)
+        active = (self.active_offsets, self.active_highwaters)
+        return [active, standby] if self.in_recovery else [standby]
+
+    async def _read_to_the_end(self) -> dict[TP, int]:
+        """Return the partitions behind whose high watermark the consumer is, with it."""
+        found: dict[TP, int] = {}
+        for offsets, highwaters in self._offsets_and_highwaters():
+            for tp, highwater in list(highwaters.items()):
+                seen = offsets.get(tp)
+                if highwater is None or seen is None or seen >= highwater:
+                    continue
+                position = await self.app.consumer.position(tp)
+                if position is not None and position > highwater:
+                    found[tp] = highwater
+        return found
+
+
+def install_recovery(app: AppT, load: Load) -> None:
+    """Make the app's recovery ours; before Faust asks for it.
+
+    Sets ``TableManager._recovery``, which ``TableManager.recovery`` makes when it is first read.
+    faust-streaming 0.15.
+
+    Arguments:
+        app: the application.
+        load: called for the active changelog partitions, in every recovery.
+    """
+    tables: Any = app.tables
+    if isinstance(tables._recovery, LoadedRecovery):
+        tables._recovery.load = load
+        return
+    assert tables._recovery is None, "Faust made its recovery already"
+    recovery = LoadedRecovery(app, tables, beacon=tables.beacon, loop=tables.loop)
+    recovery.load = load
+    tables._recovery = recovery
+
+
+def installed_load(app: AppT) -> Load | None:
+    """Return what :func:`install_recovery` was given; ``None`` before."""
+    recovery = app.tables._recovery  # type: ignore[attr-defined]
+    return recovery.load if isinstance(recovery, LoadedRecovery) else None
+
+
+def read_committed(app: AppT) -> None:
+    """Make the app's consumer read committed records only; before the consumer starts.
+
+    Without it a standby applies what an aborted transaction wrote. Wraps
+    ``AIOKafkaConsumerThread._create_worker_consumer``; sets ``AIOKafkaConsumer._isolation_level``,
+    which its ``start`` hands on. Faust does it only with its own ``processing_guarantee``.
+    aiokafka 0.13, faust-streaming 0.15.
+    """
+    thread: Any = app.consumer._thread  # type: ignore[attr-defined]
+    create = thread._create_worker_consumer
+
+    def create_worker_consumer(transport: Any) -> Any:
+        consumer = create(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    thread._create_worker_consumer = create_worker_consumer
