@@ -21,11 +21,13 @@ class Run:
         workers: how many.
         options: of :class:`support.members.Shop`.
         pure: Faust without its compiled parts.
+        program: of the workers.
     """
 
     workers: int
     options: dict[str, Any] = field(default_factory=dict)
     pure: bool = False
+    program: str = "shop.py"
 
     def on(self, make_cluster: Callable[..., Cluster], seed: int) -> Cluster:
         """Make the cluster, and do it."""
@@ -36,15 +38,17 @@ class Run:
         cluster = make_cluster(
             env={"NO_CYTHON": "1" if self.pure else ""}, session_seconds=4.0, **self.options
         )
-        cluster.start(*names)
+        cluster.start(*names, program=self.program)
         cluster.wait_settled(timeout=120)
         Faults(cluster).run(steps)
         return cluster
 
 
 ROCKSDB = "rocksdb://"
+#: An agent raises behind every so many orders of a split.
+RAISING = {"raise_every": 300}
 AT_LEAST_ONCE = {
-    "two workers": Run(2, {"totals": True, "standby": 1}),
+    "two workers": Run(2, {"standby": 1, "options": RAISING}, program="troubled.py"),
     "three workers": Run(3, {"totals": False, "store": ROCKSDB}, pure=True),
 }
 

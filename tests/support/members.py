@@ -30,6 +30,7 @@ class Shop:
         delivery: the sources' ``delivery``; empty is their default.
         totals: the events are counted in the table ``totals`` too.
         store: Faust's ``store``, of all tables.
+        drain_seconds: how long agents may take to finish what they were given.
         extra_tables: more tables, that count the orders of each region.
         refunds_topic: a topic for an ordinary agent with a table of its own.
         settings: more settings of the Faust app.
@@ -46,6 +47,7 @@ class Shop:
     delivery: str = ""
     totals: bool = True
     store: str = "memory://"
+    drain_seconds: float = 5.0
     extra_tables: Sequence[str] = ()
     refunds_topic: str = ""
     settings: dict[str, Any] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from typing import Any
 import faust
 import faust.streams
 
-from faust_grpc import Backoff, Buffer, Cursor, GrpcSource
+from faust_grpc import Backoff, Buffer, Checkpoint, Cursor, GrpcSource
 
 CONFIG: dict[str, Any] = json.loads(sys.argv[1])
 READER = CONFIG["reader"]
@@ -47,6 +47,7 @@ sources = [
         timestamp="created_at",
         cursor=Cursor("sequence", into="after_sequence"),
         buffer=Buffer(unacked=CONFIG["unacked"]),
+        checkpoint=Checkpoint(drain_seconds=CONFIG["drain_seconds"]),
         backoff=Backoff(initial_seconds=0.1, maximum_seconds=1.0),
         **delivery,
     )

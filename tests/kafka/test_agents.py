@@ -1,0 +1,81 @@
+"""Agents that hang or are slow: nothing is lost, and no rebalance waits for them for long.
+
+(One that raises is in ``test_faults.py``.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from support.cluster import Cluster
+
+#: How long agents are waited for at a rebalance; and what a rebalance and a start take beside it.
+DRAIN_SECONDS = 1.5
+OTHER_SECONDS = 25.0
+
+
+def test_agent_slower_than_the_barrier(make_cluster: Callable[..., Cluster]) -> None:
+    """It needs a minute for what the others finish in two seconds. A rebalance and a stop wait for
+    it as long as they should, and then its orders are processed again elsewhere."""
+    unacked = 128
+    cluster = make_cluster(
+        session_seconds=4.0,
+        unacked=unacked,
+        drain_seconds=DRAIN_SECONDS,
+        options={"slow_seconds": 0.05},
+    )
+    cluster.start("w1", program="troubled.py")
+    cluster.wait_settled(timeout=120)
+    rebalances = 0
+    for act in (lambda: cluster.start("w2", program="troubled.py"), lambda: cluster.stop("w1")):
+        began = time.monotonic()
+        act()
+        cluster.wait_settled(seconds=0.0, timeout=120)
+        assert time.monotonic() - began < DRAIN_SECONDS + OTHER_SECONDS
+        rebalances += 1
+    cluster.stop("w2")
+    judgement = cluster.judge()
+    assert judgement.problems == []
+    assert judgement.lost == 0
+    assert "agents did not finish in time" in cluster.members["w1"].output()
+    # What was given up is what the slow agent held.
+    assert all(
+        split.highest - split.checkpoint <= unacked and split.duplicates <= rebalances * unacked
+        for split in judgement.splits.values()
+    )
+
+
+def test_F08_agent_that_hangs(make_cluster: Callable[..., Cluster], tmp_path: Path) -> None:
+    """One order is never finished: its worker's splits stand still, the others go on; it holds up
+    neither a rebalance nor the stop; and who takes over processes everything."""
+    cluster = make_cluster(
+        session_seconds=4.0,
+        unacked=128,
+        drain_seconds=DRAIN_SECONDS,
+        options={"hang": ["r0", 1000, str(tmp_path / "met")]},
+    )
+    cluster.start("w1", "w2", program="troubled.py")
+    cluster.wait_settled()
+    cluster.wait(lambda: (tmp_path / "met").exists(), 60, "an agent hangs")
+    (hung,) = (name for name in cluster.running if "r0" in cluster.status(name)["splits"])
+    (other,) = {"w1", "w2"} - {hung}
+    cluster.wait_processed(400, regions=cluster.status(other)["splits"])
+    assert cluster.status(hung)["splits"]["r0"][1] == 999, "finished up to the one before"
+
+    began = time.monotonic()
+    cluster.start("w3", program="troubled.py")
+    cluster.wait(
+        lambda: any(span.reader == "w3.1" for span in cluster.calls()), 60, "w3 has splits"
+    )
+    assert time.monotonic() - began < DRAIN_SECONDS + OTHER_SECONDS
+    began = time.monotonic()
+    cluster.stop(hung)
+    assert time.monotonic() - began < DRAIN_SECONDS + OTHER_SECONDS
+    cluster.wait_settled()
+    cluster.stop(*cluster.running)
+    judgement = cluster.judge()
+    assert judgement.problems == []
+    assert judgement.lost == 0
+    assert judgement.unsaved == 0
