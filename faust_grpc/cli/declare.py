@@ -13,7 +13,7 @@ from ..fields import element_kind, is_map
 from ..schema import Method
 from .server import Server
 
-__all__ = ["declaration_text"]
+__all__ = ["cursor_lines", "declaration_text"]
 
 #: How requests call the field that takes a position.
 _RESUME = ("after", "since", "from", "start", "resume", "cursor", "offset", "begin", "last")
@@ -37,7 +37,7 @@ def declaration_text(method: Method, server: Server, *, schema: Path | None) -> 
         *_request(method.input),
         "value_type=dict,",
         *_key_and_timestamp(method.output),
-        *_cursor(method),
+        *cursor_lines(method),
         *_connection(server, schema),
     ]
     imports = _imports(options)
@@ -85,8 +85,16 @@ def _key_and_timestamp(response: Descriptor) -> Iterator[str]:
     yield f"timestamp={_quoted(times[0])}," if times else '# timestamp="FIELD",'
 
 
-def _cursor(method: Method) -> Iterator[str]:
-    """Guess how the stream is resumed: a pair of fields of one kind, each named like its part."""
+def cursor_lines(method: Method | None) -> Iterator[str]:
+    """Guess how the stream is resumed: a pair of fields of one kind, each named like its part.
+
+    Arguments:
+        method: the method; ``None`` when its types are not known.
+    """
+    if method is None:
+        yield "# Without a cursor, what is sent while nobody reads is lost."
+        yield '# cursor=Cursor("RESPONSE_FIELD", into="REQUEST_FIELD"),'
+        return
     into = _best(method.input, _RESUME, kinds=("int", "str", "bytes"), at_start=True)
     kind = element_kind(method.input.fields_by_name[into]) if into else ""
     path = _best(method.output, _POSITION, kinds=(kind,)) if into else ""
