@@ -19,7 +19,7 @@ from . import stores
 from .changelog import Record
 from .kafka import connection_options
 from .loading import Load, LoadFailed, Part, Progress
-from .seams import install_recovery, installed_load
+from .seams import install_recovery, installed_load, note_partitions
 from .stores import StoreLoader, store_loader
 
 __all__ = ["BulkRecovery", "Progress", "bulk_recovery"]
@@ -197,6 +197,8 @@ class _WholeRecovery(Sensor):
         if not isinstance(recovery, BulkRecovery):
             recovery = BulkRecovery(self.app, self._kept, {})
             recovery.install()
+            for table in self.app.tables.values():
+                note_partitions(table)
         recovery.everything = True
 
     async def _kept(self, tps: frozenset[TP]) -> frozenset[int]:

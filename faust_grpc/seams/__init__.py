@@ -8,7 +8,7 @@ from .agents import RestartingSupervisor, restart_agents
 from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
 from .recovery import install_recovery, installed_load, read_committed
 from .streams import install_stream
-from .tables import CheckpointTable, take_over_changelog
+from .tables import CheckpointTable, note_partitions, take_over_changelog
 from .worker import end_worker
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "install_recovery",
     "install_stream",
     "installed_load",
+    "note_partitions",
     "read_committed",
     "restart_agents",
     "seek_between_fetches",

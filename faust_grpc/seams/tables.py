@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from types import SimpleNamespace
 from typing import Any
 
 from faust import current_event
-from faust.stores.memory import Store as MemoryStore
 from faust.tables.base import Collection
+from faust.tables.objects import ChangeloggedObjectManager
 from faust.tables.table import Table
 
 from ..changelog import Changelog, Write
 from ..exceptions import HostError, MixedTable
 from ..messages import SourceMessage
+from ..stores import key_partitions
 
-__all__ = ["CheckpointTable", "take_over_changelog"]
+__all__ = ["CheckpointTable", "note_partitions", "take_over_changelog"]
 
 
 class CheckpointTable(Table):  # type: ignore[type-arg]
@@ -35,6 +36,37 @@ class CheckpointTable(Table):  # type: ignore[type-arg]
         store._key_partition[key] = partition
 
 
+def note_partitions(table: Collection) -> None:
+    """Have the partition of each key known that is written to a store in memory.
+
+    Faust enters it only when it recovers a key: what is written here stays in memory after its
+    partition moved away, and is found there, outdated, when the partition comes back. Wraps the
+    instance's ``send_changelog``. faust-streaming 0.15.
+    """
+    partitions = key_partitions(table)
+    if partitions is None:
+        return
+    plain = table.send_changelog
+
+    def send_changelog(partition: int | None, key: Any, value: Any, *serializers: Any) -> Any:
+        sent: Any = plain(partition, key, value, *serializers)
+        _note(table, partitions, sent.message.partition, key, value)
+        return sent
+
+    table.send_changelog = send_changelog  # type: ignore[method-assign, assignment]
+
+
+def _note(
+    table: Collection, partitions: MutableMapping[Any, int], partition: int, key: Any, value: Any
+) -> None:
+    if isinstance(table.data, ChangeloggedObjectManager):
+        partitions[key[1]] = partition  # (operation, key)
+    elif value is None:
+        partitions.pop(key, None)
+    else:
+        partitions[key] = partition
+
+
 def take_over_changelog(
     table: Collection, changelog: Changelog, refuse: Callable[[HostError], None]
 ) -> None:
@@ -49,11 +81,9 @@ def take_over_changelog(
         refuse: called with what is wrong before it is raised, when no event of a source may write
             this table: Faust acks the event of an agent that raises, so the worker must end.
     """
+    note_partitions(table)
     plain = table.send_changelog
-    store = table.data
-    # Faust records a key's partition in a memory store only when it recovers the key. Without it
-    # keys written here stay in memory after their partition moved away.
-    partitions = store._key_partition if isinstance(store, MemoryStore) else None
+    partitions = key_partitions(table)
     writers: set[bool] = set()
 
     def send_changelog(
@@ -76,7 +106,7 @@ def take_over_changelog(
         assert partition is not None
         changelog.add(partition, Write(table, key, value, key_serializer, value_serializer))
         if partitions is not None:
-            partitions[key] = partition
+            _note(table, partitions, partition, key, value)
         # What on_key_set and on_key_del want back.
         return SimpleNamespace(message=SimpleNamespace(partition=partition))
 
