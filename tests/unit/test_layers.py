@@ -75,6 +75,7 @@ SIDEWAYS = {
     ("streams", "channels"),
     ("feeds", "channels"),
     ("seams", "changelog"),
+    ("seams", "stores"),
     ("seams", "streams"),
     ("loading", "stores"),
     ("partitions", "kafka"),
