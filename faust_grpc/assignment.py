@@ -11,23 +11,38 @@ __all__ = ["Membership", "Owned", "co_owned", "partition_of", "wanted_splits"]
 
 
 class Membership:
-    """Whether this worker was a member of its group all the time.
+    """Which partitions have been this worker's without a break, with their tables and splits.
 
-    A split may stay open over a rebalance only then. A worker that missed a generation (stopped,
-    partitioned from the network) may find "its" partition again after another one had it.
+    Such a partition needs no recovery, and its splits stay open over a rebalance. A worker that
+    missed a generation (stopped, cut off from the network) may find "its" partition again after
+    another one had it.
     """
 
     def __init__(self) -> None:
         self._generation: int | None = None
+        self._held: frozenset[int] = frozenset()
 
-    def joined(self, generation: int) -> bool:
-        """A rebalance ended; return whether it followed the last one that we saw."""
-        last, self._generation = self._generation, generation
-        return last is not None and generation == last + 1
+    def assigned(self, generation: int, owned: frozenset[int]) -> frozenset[int]:
+        """The group answered; return what was and is ours. Asked again, the answer is the same.
+
+        Arguments:
+            generation: the group's.
+            owned: the partitions that are ours in it.
+        """
+        if generation != self._generation:
+            follows = self._generation is not None and generation == self._generation + 1
+            self._held = self._held & owned if follows else frozenset()
+            self._generation = generation
+        return self._held
+
+    def ready(self, owned: frozenset[int]) -> None:
+        """Everything of these partitions is recovered and runs."""
+        self._held = owned
 
     def lost(self) -> None:
-        """We left, or were put out: the next generation does not follow."""
+        """We left, were put out, or gave up: nothing was kept."""
         self._generation = None
+        self._held = frozenset()
 
 
 class Owned(NamedTuple):

@@ -8,24 +8,18 @@ once per checkpoint, before the checkpoint: a saved cursor is never ahead of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Message, Producer
 from faust.tables.base import Collection
 from faust.tables.objects import ChangeloggedObjectManager
-from faust.types.tuples import TP
 
 from .exceptions import HostError, PartitionNotOwned
 
-__all__ = ["Batch", "Changelog", "Record", "Write", "WriteFailed", "encode"]
+__all__ = ["Batch", "Changelog", "Record", "Write", "encode"]
 
 #: Records serialized before the event loop gets its turn: about a millisecond.
 _SLICE = 100
-
-
-class WriteFailed(HostError):
-    """The broker did not take a batch in time; nothing was lost, it is tried again."""
 
 
 class Write(NamedTuple):
@@ -66,23 +60,37 @@ class Record(NamedTuple):
 
 
 class Changelog:
-    """Dirty keys of every table, by partition, and the producer that writes them.
+    """Dirty keys of every table, by partition.
 
-    Table writes are taken on the event loop. Records are serialized exactly as Faust does it, so
-    that Faust's recovery, standbys and tools read them.
+    Table writes are taken on the event loop.
 
     Arguments:
-        producer: makes the librdkafka producer when the first batch is written.
-        timeout_seconds: how long the broker may take for a batch.
+        most_keys: dirty keys (and operations of set tables) at which :attr:`is_full` is set.
+        most_bytes: the same for what they take in the topic, estimated by the last ones.
     """
 
-    def __init__(self, producer: Callable[[], Producer], *, timeout_seconds: float = 20.0) -> None:
-        self._make_producer = producer
-        self._producer: Producer | None = None
-        self._timeout = timeout_seconds
-        self._owned: frozenset[int] = frozenset()
+    def __init__(self, most_keys: int = 100_000, most_bytes: int = 64 * 1024 * 1024) -> None:
+        self._most_keys = most_keys
+        self._most_bytes = most_bytes
+        #: The partitions whose writes are taken.
+        self.owned: frozenset[int] = frozenset()
         self._dirty: dict[int, dict[tuple[Collection, Any], Write]] = {}
         self._operations: dict[int, list[Write]] = {}
+        self._limit = most_keys
+        self._room = most_keys
+        #: Set at the bound: it is time to write.
+        self.is_full = asyncio.Event()
+
+    def bound(self, most_keys: int, most_bytes: int) -> None:
+        """Set the bounds."""
+        self._most_keys, self._most_bytes = most_keys, most_bytes
+        self._limit = self._room = most_keys
+
+    def measured(self, records: int, size_bytes: int) -> None:
+        """Learn how large records are: with so many there were so many bytes."""
+        if records:
+            average = max(1, size_bytes // records)
+            self._limit = max(1, min(self._most_keys, self._most_bytes // average))
 
     def own(self, partitions: Iterable[int]) -> None:
         """Take writes for these partitions only; what others had not written is dropped.
@@ -90,11 +98,12 @@ class Changelog:
         A partition that is given up was either written before, or its new owner reads the events
         behind the checkpoint again.
         """
-        self._owned = frozenset(partitions)
-        for partition in set(self._dirty) - self._owned:
+        self.owned = frozenset(partitions)
+        for partition in set(self._dirty) - self.owned:
             del self._dirty[partition]
-        for partition in set(self._operations) - self._owned:
+        for partition in set(self._operations) - self.owned:
             del self._operations[partition]
+        self._count()
 
     def add(self, partition: int, write: Write) -> None:
         """Mark a key as dirty.
@@ -102,7 +111,7 @@ class Changelog:
         Raises:
             PartitionNotOwned: this worker does not own the partition (any more).
         """
-        if partition not in self._owned:
+        if partition not in self.owned:
             raise PartitionNotOwned(
                 f"table {write.table.name!r}: this worker does not own partition {partition} "
                 "(any more); its owner will process the event again"
@@ -110,77 +119,48 @@ class Changelog:
         if isinstance(write.table.data, ChangeloggedObjectManager):
             self._operations.setdefault(partition, []).append(write)
         else:
-            self._dirty.setdefault(partition, {})[write.table, write.key] = write
+            dirty = self._dirty.setdefault(partition, {})
+            key = write.table, write.key
+            if key in dirty:
+                dirty[key] = write
+                return
+            dirty[key] = write
+        self._room -= 1
+        if self._room <= 0:
+            self.is_full.set()
 
-    def snapshot(self) -> list[Batch]:
-        """Take what is dirty now."""
-        dirty, self._dirty = self._dirty, {}
-        operations, self._operations = self._operations, {}
-        return [
-            Batch(partition, dirty.get(partition, {}), operations.get(partition, []))
-            for partition in sorted({*dirty, *operations})
+    def snapshot(self, partitions: Iterable[int] | None = None) -> list[Batch]:
+        """Take what is dirty now.
+
+        Arguments:
+            partitions: of these only; default: of all.
+        """
+        if partitions is None:
+            partitions = {*self._dirty, *self._operations}
+        batches = [
+            Batch(partition, self._dirty.pop(partition, {}), self._operations.pop(partition, []))
+            for partition in sorted(partitions)
         ]
+        self._count()
+        return [batch for batch in batches if len(batch)]
 
     def put_back(self, batches: Iterable[Batch]) -> None:
         """Make a batch dirty again that could not be written; newer values win."""
         for batch in batches:
-            if batch.partition not in self._owned:
+            if batch.partition not in self.owned:
                 continue
             newer = self._dirty.get(batch.partition, {})
             self._dirty[batch.partition] = {**batch.dirty, **newer}
             self._operations.setdefault(batch.partition, [])[:0] = batch.operations
+        self._count()
 
-    def write(
-        self, records: Iterable[Record], may_write: Callable[[], bool] = lambda: True
-    ) -> dict[TP, int]:
-        """Write records and wait until the broker has them all. Blocks: runs in a thread.
-
-        Arguments:
-            records: encoded table writes, in order.
-            may_write: asked before each record: a process that was halted in the middle must not
-                go on, its partitions are with another worker.
-
-        Returns:
-            The offset of the last record per changelog partition.
-
-        Raises:
-            WriteFailed: some record was refused, or not taken in time.
-        """
-        if self._producer is None:
-            self._producer = self._make_producer()
-        producer = self._producer
-        failures: list[str] = []
-        offsets: dict[TP, int] = {}
-
-        def reported(error: Any, message: Message) -> None:
-            if error is not None:
-                failures.append(f"{message.topic()}: {error}")
-            else:
-                tp = TP(str(message.topic()), int(message.partition() or 0))
-                offsets[tp] = max(offsets.get(tp, -1), int(message.offset() or 0))
-
-        try:
-            for record in records:
-                if not may_write():
-                    raise WriteFailed("no heartbeat was answered for too long")
-                _produce(producer, record, reported)
-            waiting = producer.flush(self._timeout)
-        except KafkaException as exc:
-            raise WriteFailed(f"changelog write failed: {exc}") from exc
-        if waiting or failures:
-            first = failures[0] if failures else f"{waiting} records were not taken"
-            raise WriteFailed(f"changelog write failed: {first} in {self._timeout:g} s")
-        return offsets
-
-    def discard(self) -> None:
-        """Forget what waits in the producer: its partitions are given up."""
-        if self._producer is not None:
-            self._producer.purge()
-            self._producer.poll(0)
-
-    def close(self) -> None:
-        """Let the producer go."""
-        self._producer = None
+    def _count(self) -> None:
+        dirty = sum(map(len, self._dirty.values())) + sum(map(len, self._operations.values()))
+        self._room = self._limit - dirty
+        if self._room > 0:
+            self.is_full.clear()
+        else:
+            self.is_full.set()
 
 
 async def encode(batches: Iterable[Batch]) -> list[Record]:
@@ -216,19 +196,3 @@ def _encoded(partition: int, write: Write) -> Record:
             f"table {table.name!r}: key {write.key!r} or its value cannot be serialized: {exc!r}"
         ) from exc
     return Record(topic.get_topic_name(), partition, key, value, list(headers.items()) or None)
-
-
-def _produce(producer: Producer, record: Record, reported: Callable[..., None]) -> None:
-    while True:
-        try:
-            producer.produce(
-                record.topic,
-                record.value,
-                record.key,
-                record.partition,
-                headers=record.headers,
-                on_delivery=reported,
-            )
-            return
-        except BufferError:
-            producer.poll(0.1)  # its queue is full: let it send some

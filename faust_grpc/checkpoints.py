@@ -1,32 +1,49 @@
-"""Saving: first what the events did to the tables, then the cursors behind them."""
+"""Saving: what the events did to the tables, and the cursors behind them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import Producer
 from faust.types import AppT
 from faust.types.tuples import TP
 
-from .changelog import Batch, Changelog, Write, WriteFailed, encode
+from .changelog import Batch, Changelog, Record, Write, encode
 from .cursors import dump_cursor, load_cursor
-from .kafka import producer
+from .exceptions import WriteFailed
+from .kafka import check_transactions, connection_options, producer
 from .protocol import Checkpoint
 from .seams import CheckpointTable
 from .splits import RunningSplit
 from .subscriptions import Lease
 from .types import CursorValue
+from .writers import PlainWriter, TransactionalWriter
 
-__all__ = ["LEASE_PART", "Checkpoints"]
+__all__ = ["LEASE_PART", "Checkpoints", "Cut"]
 
 logger = logging.getLogger(__name__)
 
 #: Nothing is taken, delivered or saved when the last heartbeat is older than this part of the
 #: session time-out: at the whole of it the group gives our partitions to another worker.
 LEASE_PART = 0.7
+
+#: A transaction is open only while it is written; the broker ends one that was left open.
+_TRANSACTION_SECONDS = 30.0
+
+_T = TypeVar("_T")
+
+
+class Cut(NamedTuple):
+    """What is saved of one partition at one moment: encoded, so that it can be written again."""
+
+    partition: int
+    tables: list[Record]
+    cursors: list[Record]
+    moved: list[tuple[RunningSplit, Checkpoint]]
+    batch: Batch | None
 
 
 class Checkpoints:
@@ -41,7 +58,11 @@ class Checkpoints:
         self.app = app
         self.lease = lease
         self.kafka_options: dict[str, Any] = {}
-        self.changelog = Changelog(self._new_producer)
+        self.changelog = Changelog()
+        self.plain = PlainWriter(self._new_producer)
+        #: Of an application with an exactly-once source; then it writes everything.
+        self.transactions: TransactionalWriter | None = None
+        self._exactly_once = ""
         self._tables: dict[str, CheckpointTable] = {}
 
     def add(self, source: str) -> None:
@@ -56,6 +77,16 @@ class Checkpoints:
             )
         )
 
+    def use_transactions(self, source: str) -> None:
+        """Write tables and cursors in transactions.
+
+        Arguments:
+            source: who wants it.
+        """
+        self._exactly_once = source
+        prefix = f"{self.app.conf.id}-faust-grpc"
+        self.transactions = TransactionalWriter(self._new_transactional_producer, prefix)
+
     @property
     def topics(self) -> list[str]:
         """The changelog topics of the tables."""
@@ -66,47 +97,101 @@ class Checkpoints:
         table: Any = self._tables[source].data
         return {split: load_cursor(stored["cursor"]) for split, stored in table.data.items()}
 
-    async def save(self, splits: Iterable[RunningSplit]) -> bool:
-        """Write the tables, then the cursors that were safe before; return whether it worked.
+    # One checkpoint: cut, then write
+
+    async def cut(
+        self, splits: Iterable[RunningSplit], partitions: Collection[int] | None = None
+    ) -> list[Cut]:
+        """Take what is to be saved now, serialized.
+
+        Arguments:
+            splits: whose cursors.
+            partitions: of these only; default: of all.
 
         Raises:
             HostError: a table's key or value cannot be serialized.
         """
-        moved = [
-            (split, checkpoint)
-            for split in splits
-            if (checkpoint := split.protocol.checkpoint()) is not None
+        # First the cursors: tables may be ahead of them, never behind.
+        moved: dict[int, list[tuple[RunningSplit, Checkpoint]]] = {}
+        for split in splits:
+            if partitions is None or split.partition in partitions:
+                checkpoint = split.protocol.checkpoint()
+                if checkpoint is not None:
+                    moved.setdefault(split.partition, []).append((split, checkpoint))
+        batches = {batch.partition: batch for batch in self.changelog.snapshot(partitions)}
+        cuts = []
+        for partition in sorted({*moved, *batches}):
+            batch = batches.get(partition)
+            ours = moved.get(partition, [])
+            tables = await encode([batch]) if batch is not None else []
+            cursors = await encode([self._cursors(partition, ours)])
+            cuts.append(Cut(partition, tables, cursors, ours, batch))
+        self._measure(cuts)
+        return cuts
+
+    def _cursors(self, partition: int, moved: Iterable[tuple[RunningSplit, Checkpoint]]) -> Batch:
+        writes = [
+            Write(self._tables[split.source], split.name, _stored(checkpoint), None, None)
+            for split, checkpoint in moved
         ]
-        batches = self.changelog.snapshot()
-        if not moved and not batches:
+        return Batch(partition, {}, writes)
+
+    def _measure(self, cuts: Iterable[Cut]) -> None:
+        sizes = [
+            len(record.key) + len(record.value or b"") for cut in cuts for record in cut.tables
+        ]
+        self.changelog.measured(len(sizes), sum(sizes))
+
+    async def write(self, cuts: list[Cut]) -> bool:
+        """Write what was taken; return whether it worked, or is to be tried again.
+
+        Raises:
+            Fenced: another worker has a partition.
+            WriteFailed: the lease was lost in the middle of a transaction: whether it was
+                committed is not known, and the partitions must be given up.
+        """
+        if not cuts:
+            return True
+        if self.transactions is not None:
+            commits = [self._commit(self.transactions, cut) for cut in cuts]
+            # All of them, also when one fails: a store must know what was committed.
+            for failure in await asyncio.gather(*commits, return_exceptions=True):
+                if failure is not None:
+                    raise failure
             return True
         try:
-            offsets = await self._write(batches)
-            await self._write(self._batches(moved))
+            offsets = await self._write_plainly(cuts)
         except WriteFailed as exc:
             logger.error("Checkpoint not saved, trying again: %s", exc)
-            self.changelog.put_back(batches)
+            self.changelog.put_back(cut.batch for cut in cuts if cut.batch is not None)
             return False
         self._note_persisted(offsets)
-        for split, checkpoint in moved:
+        for cut in cuts:
+            self._note_saved(cut)
+        return True
+
+    async def _commit(self, transactions: TransactionalWriter, cut: Cut) -> None:
+        records = [*cut.tables, *cut.cursors]
+        may_write = self._may_write
+        offsets = await in_thread(transactions.commit, cut.partition, records, may_write)
+        self._note_persisted(offsets)
+        self._note_saved(cut)
+
+    async def _write_plainly(self, cuts: list[Cut]) -> dict[TP, int]:
+        tables = [record for cut in cuts for record in cut.tables]
+        offsets = await in_thread(self.plain.write, tables, self._may_write)
+        cursors = [record for cut in cuts for record in cut.cursors]
+        await in_thread(self.plain.write, cursors, self._may_write)
+        return offsets
+
+    def _may_write(self) -> bool:
+        return self.lease.is_held
+
+    def _note_saved(self, cut: Cut) -> None:
+        for split, checkpoint in cut.moved:
             split.protocol.saved(checkpoint)
             table = self._tables[split.source]
             table.remember(split.name, split.partition, _stored(checkpoint))
-        return True
-
-    async def _write(self, batches: Iterable[Batch]) -> dict[TP, int]:
-        records = await encode(batches)
-        write: Callable[..., dict[TP, int]] = self.changelog.write
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, write, records, lambda: self.lease.is_held)
-
-    def _batches(self, moved: Iterable[tuple[RunningSplit, Checkpoint]]) -> list[Batch]:
-        batches: dict[int, list[Write]] = {}
-        for split, checkpoint in moved:
-            table = self._tables[split.source]
-            write = Write(table, split.name, _stored(checkpoint), None, None)
-            batches.setdefault(split.partition, []).append(write)
-        return [Batch(partition, {}, writes) for partition, writes in batches.items()]
 
     def _note_persisted(self, offsets: Mapping[TP, int]) -> None:
         """Tell the stores on disk how far their changelog is written: recovery starts there."""
@@ -115,11 +200,82 @@ class Checkpoints:
                 if tp.topic == table.changelog_topic_name:
                     table.data.set_persisted_offset(tp, offset)
 
+    # Owning partitions
+
+    async def fence(self, partitions: Collection[int]) -> None:
+        """Make sure that no earlier owner of these partitions can commit any more.
+
+        Raises:
+            ConfigurationError: the broker has no transactions worth the name.
+            HostError: the broker does not let us.
+        """
+        if self.transactions is None or not partitions:
+            return
+        options = connection_options(self.app, self.kafka_options)
+        await in_thread(check_transactions, options, self._exactly_once)
+        while True:
+            try:
+                await in_thread(self.transactions.fence, partitions, self._may_write)
+                return
+            except WriteFailed as exc:
+                logger.warning("Partitions %s: %s; trying again", sorted(partitions), exc)
+                await self.lease.renewed()
+
+    def own(self, partitions: frozenset[int]) -> None:
+        """Take table writes for these partitions only."""
+        self.changelog.own(partitions)
+        if self.transactions is not None:
+            self.transactions.keep(partitions)
+
+    def give_up(self) -> None:
+        """Own nothing any more, and write nothing of what was not written."""
+        self.own(frozenset())
+        self.plain.discard()
+
+    async def seal(self, others: Mapping[TP, Record]) -> None:
+        """End every changelog of ours with a record, not with a transaction's marker.
+
+        A plain Faust worker waits for the record before the end of a changelog, which a marker is
+        not. The last record is written again, outside of any transaction.
+
+        Arguments:
+            others: last records of changelogs that end in a marker and that were only read here.
+
+        Raises:
+            WriteFailed: they were not taken in time.
+        """
+        if self.transactions is None:
+            return
+        fenced = self.transactions.fenced
+        last = {**others, **self.transactions.last}
+        records = [record for tp, record in last.items() if tp.partition in fenced]
+        await in_thread(self.plain.write, records, self._may_write)
+        self.transactions.last.clear()
+
+    def close(self) -> None:
+        """Let the producers go."""
+        self.plain.close()
+        if self.transactions is not None:
+            self.transactions.close()
+
     def _new_producer(self) -> Producer:
         # A record is written while the lease is held. Should this process be halted with it, it
         # must not be sent once another worker may have written newer values.
         timeout_ms = int(1000 * (1 - LEASE_PART) * self.app.conf.broker_session_timeout)
         return producer(self.app, {"message.timeout.ms": timeout_ms, **self.kafka_options})
+
+    def _new_transactional_producer(self, transactional_id: str) -> Producer:
+        options = {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(1000 * _TRANSACTION_SECONDS),
+            "queue.buffering.max.messages": 1_000_000,
+        }
+        return producer(self.app, {**options, **self.kafka_options})
+
+
+async def in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
+    """Run a function that blocks; it finishes even when nobody waits for it any more."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
 def _stored(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -34,6 +34,7 @@ __all__ = [
     "DataError",
     "DecodeError",
     "FaustGrpcError",
+    "Fenced",
     "FieldError",
     "HostError",
     "MixedTable",
@@ -42,6 +43,7 @@ __all__ = [
     "ReflectionFailed",
     "SchemaError",
     "TargetError",
+    "WriteFailed",
     "nearest",
 ]
 
@@ -126,6 +128,14 @@ class HostError(FaustGrpcError):
 
 class MixedTable(HostError):
     """A table is written by the events of a source and by something else."""
+
+
+class WriteFailed(HostError):
+    """The broker did not take a batch in time; nothing was lost, it is tried again."""
+
+
+class Fenced(HostError):
+    """Another worker took a partition over while this one believed to own it."""
 
 
 class PartitionNotOwned(HostError):

@@ -194,12 +194,16 @@ class Feed:
     def hold(self) -> None:
         """Deliver nothing until :meth:`release`."""
         self._held = True
+        for subscription in self.channel.subscriptions:
+            subscription.hurry(True)
         for split in self:
             split.hold()
 
     def release(self) -> None:
         """Deliver again."""
         self._held = False
+        for subscription in self.channel.subscriptions:
+            subscription.hurry(False)
         for split in self:
             split.release()
 

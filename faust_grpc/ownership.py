@@ -58,6 +58,10 @@ class Ownership:
             )
         return owned.partitions
 
+    def kept(self, owned: frozenset[int]) -> frozenset[int]:
+        """Return those of our partitions that have been ours without a break."""
+        return self.membership.assigned(self.app.consumer_generation_id, owned)
+
     def is_stale(self, generation: int) -> bool:
         """Return whether another rebalance began, or the worker stops."""
         app = self.app

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from faust.sensors.base import Sensor
 from faust.types import AppT
+from faust.types.tuples import TP
 
-from . import seams
+from . import seams, stores
 from .assignment import wanted_splits
 from .checkpoints import LEASE_PART, Checkpoints
-from .exceptions import ConfigurationError, FaustGrpcError, HostError, PeerError
+from .exceptions import (
+    ConfigurationError,
+    FaustGrpcError,
+    HostError,
+    PeerError,
+    WriteFailed,
+)
 from .feeds import Assigned, Feed
 from .ownership import Ownership
+from .recovery import BulkRecovery
+from .saving import Saving
 from .subscriptions import Lease
 
 __all__ = ["Runner"]
@@ -44,12 +54,15 @@ class Runner(Sensor):
         self.feeds: dict[str, Feed] = {}
         self.lease = Lease()
         self.checkpoints = Checkpoints(app, self.lease)
+        self.recovery = BulkRecovery(app, self._before_recovery, self.checkpoints.kafka_options)
         self._ownership = Ownership(app, self.checkpoints)
-        self._lock = asyncio.Lock()
-        #: Splits run and may be saved: from the end of a rebalance to the next revocation.
-        self._running = False
-        #: A table was written that may not be: nothing is saved any more.
-        self._refused = False
+        self._saving = Saving(
+            self.checkpoints,
+            self.lease,
+            lambda: self._clustered,
+            refused=self._on_refused,
+            lost=self._on_lost,
+        )
         super().__init__()
         self._connect()
 
@@ -102,14 +115,17 @@ class Runner(Sensor):
     async def on_first_start(self) -> None:
         """Add the checkpoint tables and take over the changelogs, before Faust starts tables."""
         app = self.app
+        self.recovery.install()
         seams.seek_between_fetches(app)
         written = [table for table in app.tables.values() if not table.is_global]
         for table in written:
-            seams.take_over_changelog(table, self.checkpoints.changelog, self._refuse)
+            seams.take_over_changelog(table, self.checkpoints.changelog, self._saving.refuse)
         for name, feed in self.feeds.items():
             # Also for scope="worker", whose cursors are not saved: Faust's consumer cannot start
             # without any topic.
             self.checkpoints.add(name)
+            if feed.declaration.guarantee == "exactly_once":
+                self._use_transactions(name)
             if not seams.restart_agents(app, feed.channel):
                 logger.warning(
                     "%s: no agent reads this source, so nothing is read from its server: declare "
@@ -117,9 +133,17 @@ class Runner(Sensor):
                     name,
                 )
 
+    def _use_transactions(self, source: str) -> None:
+        if self.checkpoints.transactions is None:
+            self.checkpoints.use_transactions(source)
+            # Nobody may see what was written in a transaction that was aborted, and a store on
+            # disk that was not closed in order may hold what was never committed.
+            seams.read_committed(self.app)
+            self.recovery.wipe_unclean = True
+
     async def on_start(self) -> None:
         """Begin to save, to look after agents, and to ask servers for their schemas."""
-        self.add_future(self._save_regularly())
+        self.add_future(self._saving.run(lambda: self.should_stop))
         self.add_future(self._look_after_agents())
         for feed in self.feeds.values():
             self.add_future(self._prepare(feed))
@@ -135,12 +159,25 @@ class Runner(Sensor):
         logger.critical("%s", text)
         await seams.end_worker(self.app, error, text)
 
-    def _refuse(self, error: HostError) -> None:
-        """End the worker, and save nothing more: the event that failed must be read again."""
-        self._running, self._refused = False, True
+    def _on_refused(self, error: HostError) -> None:
         self.add_future(self._end_worker(error, str(error)))
 
     # Rebalance
+
+    async def _before_recovery(self, _tps: Collection[TP]) -> frozenset[int]:
+        """Fence the earlier owners of what we gained off, before its changelogs are read.
+
+        Returns:
+            The partitions that need no recovery.
+        """
+        owned = self._ownership.now()
+        kept = self._ownership.kept(owned)
+        try:
+            await self.checkpoints.fence(owned - kept)
+        except FaustGrpcError as exc:
+            await self._end_worker(exc, str(exc))
+            await asyncio.Event().wait()  # until Faust's recovery is stopped: nothing may begin
+        return kept
 
     def on_rebalance_end(self, app: AppT, state: dict[str, Any]) -> None:
         """A rebalance is over, recovery included (``on_rebalance_complete`` is sent too early)."""
@@ -151,20 +188,22 @@ class Runner(Sensor):
             # This process was halted during the recovery: is it still a member? (Not under the
             # lock: the answer may be a revocation, which takes it.)
             await self.lease.renewed()
-        async with self._lock:
+        async with self._saving.exclusive():
             if not await self._may_begin(generation):
                 return
-            continuous = self._ownership.membership.joined(generation)
+            owned = self._ownership.now()
+            kept = self._ownership.kept(owned)
+            self._drop_all_but(kept)
             for feed in self._clustered:
-                if not continuous:
-                    feed.drop(list(feed.splits))
                 await feed.closed(CLOSE_SECONDS)
             if self._ownership.is_stale(generation):
                 return
-            owned = self._ownership.now()
-            self.checkpoints.changelog.own(owned)
+            self._ownership.membership.ready(owned)
+            self.checkpoints.changelog.own(kept)  # what else was dirty is of an earlier life
+            self.checkpoints.own(owned)
+            self._mark_stores(owned, open_=True)
             self._assign(owned)
-            self._running = True
+            self._saving.begin(owned)
             for feed in self.feeds.values():
                 feed.release()
 
@@ -211,81 +250,78 @@ class Runner(Sensor):
         for our recovery."""
         seams.watch_heartbeats(self.app, self._on_heartbeat)
         self._on_heartbeat()
-        owned = self._ownership.now()
+        self._drop_all_but(self._ownership.kept(self._ownership.now()))
+
+    def _drop_all_but(self, partitions: frozenset[int]) -> None:
         for feed in self._clustered:
-            feed.drop([split.name for split in feed if split.partition not in owned])
+            feed.drop([split.name for split in feed if split.partition not in partitions])
 
     def _on_heartbeat(self) -> None:
         self.lease.renew(LEASE_PART * self.app.conf.broker_session_timeout)
+
+    def _mark_stores(self, partitions: Collection[int], *, open_: bool) -> None:
+        """Exactly once: note which stores on disk may be ahead of what is committed."""
+        if self.checkpoints.transactions is None:
+            return
+        mark = stores.mark_open if open_ else stores.mark_closed
+        for table in self.app.tables.values():
+            if not table.is_global:
+                for partition in partitions:
+                    mark(table, partition)
 
     # Quiesce
 
     async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
         """Quiesce: early enough because our subscriptions do not depend on Faust's flow control."""
-        async with self._lock:
+        async with self._saving.exclusive():
             await self._quiesce()
 
-    async def _quiesce(self) -> None:
-        self._running = False
-        feeds = self._clustered
-        if not any(feed.splits for feed in feeds):
-            return
-        why_not = await self._settle(feeds)
+    async def _quiesce(self) -> bool:
+        """Finish and save everything, or give it up; return whether it is saved."""
+        running = [f"{split.source}/{split.name}" for feed in self._clustered for split in feed]
+        why_not = await self._saving.settle() if running else ""
         if why_not:
-            names = [f"{split.source}/{split.name}" for feed in feeds for split in feed]
-            logger.warning("%s: given up: %s", ", ".join(names), why_not)
-            await self._give_up(feeds)
+            logger.warning("%s: given up: %s", ", ".join(running), why_not)
+            await self._give_up()
+            return False
+        self._mark_stores(self.checkpoints.changelog.owned, open_=False)
+        return True
 
-    async def _settle(self, feeds: list[Feed]) -> str:
-        """Have everything delivered finished and saved; return why that did not work."""
-        if self._refused:
-            return "a table cannot be written; read again from the last checkpoint"
-        if not self.lease.is_held:
-            return "no heartbeat was answered for too long"
-        for feed in feeds:
-            feed.hold()
-        patience = [feed.drained(feed.declaration.checkpoint.drain_seconds) for feed in feeds]
-        drained = all(await asyncio.gather(*patience))
-        if not await self._save():
-            return "the checkpoint was not taken; read again from the last one"
-        if not drained:
-            return "agents did not finish in time; read again from the last checkpoint"
-        return ""
-
-    async def _give_up(self, feeds: list[Feed]) -> None:
+    async def _give_up(self) -> None:
         self._ownership.membership.lost()
-        self.checkpoints.changelog.own(())
-        self.checkpoints.changelog.discard()
-        for feed in feeds:
+        self.checkpoints.give_up()
+        for feed in self._clustered:
             feed.drop(list(feed.splits))
             await feed.closed(CLOSE_SECONDS)
 
+    def _on_lost(self) -> None:
+        """Nobody knows what the tables should hold: recover them, once we are heard again."""
+        self.add_future(self._start_over())
+
+    async def _start_over(self) -> None:
+        generation = self.app.consumer_generation_id
+        async with self._saving.exclusive():
+            await self._give_up()
+        if not self.lease.is_held:
+            await self.lease.renewed()
+        if not self._ownership.is_stale(generation):
+            await seams.ask_for_rejoin(self.app)
+
     async def _on_shutdown(self, *_args: Any, **_kwargs: Any) -> None:
-        async with self._lock:
-            await self._quiesce()
+        async with self._saving.exclusive():
+            if await self._quiesce():
+                await self._seal()
             for feed in self.feeds.values():
                 await feed.close(CLOSE_SECONDS)
-            self.checkpoints.changelog.close()
+            self.checkpoints.close()
+
+    async def _seal(self) -> None:
+        try:
+            await self.checkpoints.seal(self.recovery.unsealed)
+        except WriteFailed as exc:
+            logger.warning("Changelogs end in a transaction's marker: %s", exc)
 
     # Regularly
-
-    async def _save_regularly(self) -> None:
-        while not self.should_stop:
-            await asyncio.sleep(self._interval())
-            async with self._lock:
-                if self._running and self.lease.is_held:
-                    await self._save()
-
-    def _interval(self) -> float:
-        feeds = self.feeds.values()
-        return min((feed.declaration.checkpoint.interval_seconds for feed in feeds), default=1.0)
-
-    async def _save(self) -> bool:
-        try:
-            return await self.checkpoints.save(split for feed in self._clustered for split in feed)
-        except HostError as exc:
-            self._refuse(exc)
-            return False
 
     async def _look_after_agents(self) -> None:
         while not self.should_stop:

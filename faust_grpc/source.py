@@ -248,7 +248,7 @@ def _check_dead_letter(option: object) -> None:
         )
 
 
-def _one_of(option: str, value: object, allowed: Sequence[str]) -> None:
+def _one_of(option: str, value: object, allowed: Sequence[str | None]) -> None:
     if value not in allowed:
         choices = ", ".join(map(repr, allowed))
         raise ConfigurationError(f"{option}={value!r}: must be one of {choices}")

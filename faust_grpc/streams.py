@@ -154,6 +154,11 @@ class SourceIteration(faust.Stream[Any]):
             if not subscription.lease.is_held:
                 await subscription.lease.renewed()
             if not subscription.events:
+                if subscription.is_hurried and batch:
+                    if values:
+                        break
+                    self._acknowledge(batch)  # all of them were skipped
+                    batch.clear()
                 if deadline is None:
                     await subscription.wait()
                 elif not await _wait_until(subscription, deadline):
@@ -206,8 +211,11 @@ class SourceIteration(faust.Stream[Any]):
     def _finish(self) -> None:
         """Ack what the agent was given last."""
         taken, self._taken = self._taken, None
+        self._acknowledge(taken or ())
+
+    def _acknowledge(self, taken: Sequence[_Taken]) -> None:
         _, on_out = self._sensor_hooks()
-        for event, ack, state in taken or ():
+        for event, ack, state in taken:
             if ack:
                 message: Any = event.message
                 message.finish()

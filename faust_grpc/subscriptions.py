@@ -58,9 +58,11 @@ class Subscription:
         ended_at: monotonic time at which the last iteration ended; ``None`` while one runs or
             none has begun.
         is_wanted: events are put here; not any more for an agent that returned.
+        is_hurried: nothing more is coming until all that was given is finished: a batch that is
+            being collected ends as it is.
     """
 
-    __slots__ = ("_waiters", "ended_at", "errors", "events", "is_wanted", "lease")
+    __slots__ = ("_waiters", "ended_at", "errors", "events", "is_hurried", "is_wanted", "lease")
 
     def __init__(self, lease: Lease) -> None:
         self.events: deque[EventT[Any]] = deque()
@@ -68,12 +70,19 @@ class Subscription:
         self.lease = lease
         self.ended_at: float | None = None
         self.is_wanted = True
+        self.is_hurried = False
         self._waiters: list[asyncio.Future[None]] = []
 
     def wake(self) -> None:
         """Something was added: whoever waits looks again."""
         if self._waiters:
             _wake(self._waiters)
+
+    def hurry(self, on: bool) -> None:
+        """Begin or end to be hurried."""
+        self.is_hurried = on
+        if on:
+            self.wake()
 
     async def wait(self) -> None:
         """Wait until there is something to take."""

@@ -108,7 +108,7 @@ async def test_the_checkpoint_is_in_memory_whatever_the_apps_store() -> None:
 
 async def test_table_writes_of_our_events_go_to_the_changelog() -> None:
     app = new_app()
-    changelog = Changelog(lambda: pytest.fail("nothing is to be written"))
+    changelog = Changelog()
     changelog.own([2])
     plain, windowed, of_sets = (
         app.Table("plain", default=int),
@@ -142,7 +142,7 @@ async def test_table_writes_of_our_events_go_to_the_changelog() -> None:
 
 async def test_a_write_for_a_partition_of_another_worker_is_refused() -> None:
     app = new_app()
-    changelog = Changelog(lambda: pytest.fail("nothing is to be written"))
+    changelog = Changelog()
     changelog.own([0])
     table = app.Table("stock", default=int)
     seams.take_over_changelog(table, changelog, REFUSED.append)
@@ -157,7 +157,7 @@ async def test_a_write_for_a_partition_of_another_worker_is_refused() -> None:
 async def test_events_that_every_worker_sees_cannot_write_tables() -> None:
     app = new_app()
     table = app.Table("stock", default=int)
-    unwritten = Changelog(lambda: pytest.fail("not to be written"))
+    unwritten = Changelog()
     seams.take_over_changelog(table, unwritten, REFUSED.append)
     event = enter(app, source_message(-1))
     with pytest.raises(HostError, match="scope='worker'"):
@@ -168,7 +168,7 @@ async def test_events_that_every_worker_sees_cannot_write_tables() -> None:
 
 async def test_a_table_of_two_kinds_of_writers_is_refused() -> None:
     app = new_app()
-    changelog = Changelog(lambda: pytest.fail("nothing is to be written"))
+    changelog = Changelog()
     changelog.own([0])
     table = app.Table("stock", default=int)
     seams.take_over_changelog(table, changelog, REFUSED.append)

@@ -18,13 +18,32 @@ def test_nothing_is_ours_without_a_checkpoint() -> None:
     assert co_owned([("stock", 0)], [], ["stock"]).partitions == frozenset()
 
 
-def test_membership_is_continuous_only_without_a_missed_generation() -> None:
+def test_partitions_are_kept_only_without_a_missed_generation() -> None:
     membership = Membership()
-    assert not membership.joined(4)
-    assert membership.joined(5)
-    assert not membership.joined(7)
+    ours = frozenset({0, 1})
+    assert membership.assigned(4, ours) == frozenset()
+    membership.ready(ours)
+    assert membership.assigned(5, ours) == ours
+    assert membership.assigned(7, ours) == frozenset()
+    membership.ready(ours)
     membership.lost()
-    assert not membership.joined(8)
+    assert membership.assigned(8, ours) == frozenset()
+
+
+def test_a_partition_that_was_away_for_one_generation_is_not_kept() -> None:
+    """Also when that generation's recovery was interrupted by the next rebalance."""
+    membership = Membership()
+    membership.assigned(4, frozenset({0, 1}))
+    membership.ready(frozenset({0, 1}))
+    assert membership.assigned(5, frozenset({1})) == {1}
+    assert membership.assigned(6, frozenset({0, 1})) == {1}
+    assert membership.assigned(6, frozenset({0, 1})) == {1}, "asked again"
+
+
+def test_what_was_not_recovered_is_not_kept() -> None:
+    membership = Membership()
+    assert membership.assigned(1, frozenset({0})) == frozenset()
+    assert membership.assigned(2, frozenset({0})) == frozenset()
 
 
 def test_splits_go_to_partitions_in_turn() -> None:
