@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codecs import AnyCodec, ProtobufCodec
     from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive
+    from .credentials import CallMetadata
     from .cursors import Cursor
     from .decoding import ProtoJson
     from .exceptions import (
@@ -45,6 +46,7 @@ __all__ = [
     "Backoff",
     "Buffer",
     "CallFailed",
+    "CallMetadata",
     "Checkpoint",
     "ConfigurationError",
     "ConversionError",
@@ -81,6 +83,7 @@ __all__ = [
 _HOMES = {
     "codecs": ("AnyCodec", "ProtobufCodec"),
     "config": ("TLS", "Backoff", "Buffer", "Checkpoint", "Keepalive"),
+    "credentials": ("CallMetadata",),
     "cursors": ("Cursor",),
     "decoding": ("ProtoJson",),
     "schema": ("ProtoFiles", "Reflection"),

@@ -38,20 +38,25 @@ def _positive(owner: object) -> None:
             )
 
 
+#: ``failover``: the first server that can be reached. ``round_robin``: each call the next one.
+Balance = Literal["failover", "round_robin"]
+
 @dataclass(frozen=True, kw_only=True)
 class TLS:
     """Transport security of a connection.
 
     Arguments:
-        roots: certificates to trust: a path to a PEM file, or PEM bytes. ``None`` trusts the
-            roots that gRPC ships.
+        roots: certificates to trust: a path to a PEM file, or PEM bytes. ``"system"`` trusts
+            those of the operating system (``SSL_CERT_FILE`` outweighs its file). ``None`` trusts
+            the roots that gRPC ships.
         certificate: our own certificate chain (path or PEM bytes), for mutual TLS.
         key: its private key (path or PEM bytes).
         server_name: the name the server's certificate must carry, when it is not the target's.
     """
 
     roots: str | Path | bytes | None = None
-    certificate: str | Path | bytes | None = None
+    #: Not shown either: some people keep the key in the same PEM.
+    certificate: str | Path | bytes | None = field(default=None, repr=False)
     key: str | Path | bytes | None = field(default=None, repr=False)
     server_name: str | None = None
 

@@ -1,53 +1,106 @@
-"""One connection to one target: a gRPC channel of each kind, opened when first used."""
+"""A connection to a server, or to several that serve the same, as gRPC channels."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
 
 import grpc
 import grpc.aio
 
-from .config import TLS, Backoff, Buffer, Keepalive
-from .credentials import channel_credentials
-from .exceptions import ConfigurationError
-from .targets import Target, parse_target
+from .channel_options import SINGLE_THREADED, channel_options
+from .config import TLS, Backoff, Balance, Buffer, Keepalive
+from .diagnosis import Diagnosis
+from .endpoints import Endpoints
+from .exceptions import ConfigurationError, ReflectionFailed
+from .explain import explain
+from .proxies import ProxyOption, check_proxy, proxy_of
+from .targets import Target, TargetOption, parse_targets
+from .tls import RotatingCredentials
+from .types import Status
 
-__all__ = ["Connection"]
+__all__ = ["STREAMS_PER_CONNECTION", "Connection", "Slot"]
 
-ChannelOption: TypeAlias = "tuple[str, str | int]"
+Kind: TypeAlias = Literal["aio", "sync"]
 
-#: Servers explain a refusal in metadata; core's own limit of 8 KiB turns a long explanation into
-#: RESOURCE_EXHAUSTED.
-MAX_METADATA_BYTES = 64 * 1024
-#: Core's ``min_reconnect_backoff_ms`` is its connect time-out too: a busy server or a TLS
-#: handshake over a long way takes seconds.
-CONNECT_TIMEOUT_MS = 5_000
-#: Core fails calls at once while it waits to connect again. It must not wait much longer than
-#: our own backoff, or a server that came back would be found late.
-MAX_RECONNECT_MS = 5_000
-#: The part of a buffer's bytes that HTTP/2 may hold before it (core announces up to twice this).
-#: What is in flight is lost when a stream is reset. Measured on loopback: 64 KiB to 1 MiB read
-#: equally fast.
-LOOKAHEAD_DIVISOR = 64
-LOOKAHEAD_BYTES = (64 * 1024, 4 * 1024 * 1024)
+#: Many servers allow so many at once; nginx and Envoy too. Further ones would wait, unseen.
+STREAMS_PER_CONNECTION = 100
 
-# The value of grpc.experimental.ChannelOptions.SingleThreadedUnaryStream: calls of the sync stack
-# are then read by the thread that iterates them, about ten times as fast.
-SINGLE_THREADED = ("SingleThreadedUnaryStream", 1)
+
+class _Channel:
+    """One gRPC channel. It shares its TCP connection with no other channel."""
+
+    def __init__(self, opened: Any, kind: Kind, endpoint: int, credentials: object) -> None:
+        self.opened = opened
+        self.kind = kind
+        self.endpoint = endpoint
+        #: What it was made with; the connection may have newer ones.
+        self.credentials = credentials
+        self.calls = 0
+
+
+class Slot:
+    """One call's place on a channel. Leave a ``with`` block, or :meth:`release` it, when it ends.
+
+    Arguments:
+        connection: whose channel it is.
+        channel: counts the call.
+    """
+
+    def __init__(self, connection: Connection, channel: _Channel) -> None:
+        self._connection = connection
+        self._channel: _Channel | None = channel
+        #: ``grpc.Channel`` or ``grpc.aio.Channel``, as it was asked for. (Any: grpc-stubs demand
+        #: serializers; without them gRPC passes bytes through.)
+        self.channel: Any = channel.opened
+        channel.calls += 1
+
+    def release(self, status: Status | None = None, *, opened: bool = True) -> None:
+        """Give the place back; once is enough, more often does no harm.
+
+        Arguments:
+            status: how the call ended.
+            opened: the server had accepted it.
+        """
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.calls -= 1
+            self._connection._released(channel, status, opened)
+
+    def __enter__(self) -> Any:
+        return self.channel
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Reflection raises what a reader has as its status.
+        failed = isinstance(error, ReflectionFailed) and error.retryable
+        status = Status(grpc.StatusCode.UNAVAILABLE, str(error)) if failed else None
+        self.release(status, opened=not failed)
 
 
 class Connection:
-    """One connection to one target.
+    """A connection to one target, or to several that serve the same.
 
-    Neither channel exists until it is first asked for: gRPC's asyncio stack belongs to the event
-    loop that runs then, and neither survives a fork. Two connections never share a TCP
-    connection, so each has a server's whole limit of concurrent streams (often 100).
+    No channel exists until a call asks for its place: gRPC's asyncio stack belongs to the event
+    loop that runs then, and no channel survives a fork. Channels never share a TCP connection. One
+    takes a bounded number of calls, because what a server's limit of concurrent streams holds
+    back would wait without a word.
+
+    All methods are called on the event loop.
 
     Arguments:
-        target: where to connect, see :func:`~faust_grpc.targets.parse_target`.
+        target: where to connect, see :func:`~faust_grpc.targets.parse_targets`.
         tls: ``None`` does as the target says (``https://``) and else uses plaintext; ``True``
             trusts the roots that gRPC ships.
+        call_credentials: added to each call; needs TLS.
+        proxy: ``"http://host:port"``; ``False`` for none; ``None`` as the environment says.
+        balance: between several targets, and between the addresses of one.
+        streams_per_connection: calls on one TCP connection at most.
         keepalive: pings.
         buffer: its bounds set what HTTP/2 may hold and the largest message.
         backoff: core's own reconnect backoff is made to agree with it.
@@ -55,120 +108,182 @@ class Connection:
     Raises:
         TargetError: the target cannot be dialled as written.
         CredentialsError: a certificate or key cannot be used.
-        ConfigurationError: ``tls`` and the target contradict each other.
+        ConfigurationError: options are wrong, or contradict each other.
     """
 
     def __init__(
         self,
-        target: str | Target,
+        target: TargetOption | Target | tuple[Target, ...],
         *,
         tls: TLS | bool | None = None,
+        call_credentials: grpc.CallCredentials | None = None,
+        proxy: ProxyOption = None,
+        balance: Balance = "failover",
+        streams_per_connection: int = STREAMS_PER_CONNECTION,
         keepalive: Keepalive | None = None,
         buffer: Buffer | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        self.target = target if isinstance(target, Target) else parse_target(target)
-        self.tls = _agreed(self.target, tls)
-        self.options = _options(
-            self.target,
-            self.tls,
-            keepalive or Keepalive(),
-            buffer or Buffer(),
-            backoff or Backoff(),
-        )
-        self._credentials = channel_credentials(self.tls) if self.tls else None
-        self._aio: grpc.aio.Channel | None = None
-        self._sync: grpc.Channel | None = None
+        self.targets = parse_targets(target)
+        self.tls = agreed_tls(self.targets, tls)
+        check_call_credentials(call_credentials, self.tls)
+        check_proxy(proxy)
+        self._proxy = proxy
+        self._limit = streams_per_connection
+        #: What each target's channels are told.
+        self.options = [
+            channel_options(
+                one,
+                server_name=self.tls.server_name if self.tls else None,
+                proxy=proxy,
+                balance=balance,
+                keepalive=keepalive or Keepalive(),
+                buffer=buffer or Buffer(),
+                backoff=backoff or Backoff(),
+            )
+            for one in self.targets
+        ]
+        self._credentials = RotatingCredentials(self.tls, call_credentials) if self.tls else None
+        self._endpoints = Endpoints(len(self.targets), balance)
+        self._diagnosis = Diagnosis(self.tls)
+        self._channels: list[_Channel] = []
+        self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Connection {self.target} {'TLS' if self.tls else 'plaintext'}>"
+        where = ", ".join(map(str, self.targets))
+        return f"<Connection {where} {'TLS' if self.tls else 'plaintext'}>"
+
+    # What others see
 
     @property
-    def aio(self) -> grpc.aio.Channel:
-        """The channel of the asyncio stack; opened in the running event loop."""
-        if self._aio is None:
-            self._check_open()
-            asyncio.get_running_loop()  # outside a loop gRPC would quietly make one of its own
-            if self._credentials is None:
-                self._aio = grpc.aio.insecure_channel(self.target.text, options=self.options)
-            else:
-                self._aio = grpc.aio.secure_channel(
-                    self.target.text, self._credentials, options=self.options
-                )
-        return self._aio
+    def channels(self) -> int:
+        """Channels that are open: as many TCP connections, or one to each address of a target."""
+        return len(self._channels)
 
     @property
-    def sync(self) -> grpc.Channel:
-        """The channel of the sync stack, for reading in threads."""
-        if self._sync is None:
-            self._check_open()
-            options = [*self.options, SINGLE_THREADED]
-            if self._credentials is None:
-                self._sync = grpc.insecure_channel(self.target.text, options=options)
-            else:
-                self._sync = grpc.secure_channel(
-                    self.target.text, self._credentials, options=options
-                )
-        return self._sync
+    def proxy(self) -> str:
+        """The proxy in use, without a password; empty for none."""
+        proxies = (proxy_of(target, self._proxy) for target in self.targets)
+        return next((str(proxy) for proxy in proxies if proxy is not None), "")
 
-    async def close(self) -> None:
-        """Close both channels; calls that are still open end as CANCELLED."""
-        self._closed = True
-        aio, self._aio = self._aio, None
-        sync, self._sync = self._sync, None
-        if aio is not None:
-            await aio.close(grace=None)
-        if sync is not None:
-            sync.close()
+    def explain(self, status: Status) -> str:
+        """Return one line on what is probably wrong, or ``""``; see :func:`.explain.explain`."""
+        told = explain(status, tls=self.tls is not None, proxy=self.proxy)
+        expired = self._credentials.expired if told and self._credentials is not None else ""
+        return "; ".join(filter(None, (told, expired, self._diagnosis.finding(status))))
 
-    def _check_open(self) -> None:
+    # Calls
+
+    def acquire(self, kind: Kind) -> Slot:
+        """Return a place for one call, on a channel with room and with today's certificates.
+
+        Arguments:
+            kind: of the asyncio stack, or of the sync stack for reading in threads.
+        """
         if self._closed:
             raise RuntimeError(f"{self!r} is closed")
+        credentials = self._credentials.current() if self._credentials is not None else None
+        endpoint = self._endpoints.pick()
+        self._retire(credentials)
+        for channel in self._channels:
+            if (
+                channel.kind == kind
+                and channel.endpoint == endpoint
+                and channel.credentials is credentials
+                and channel.calls < self._limit
+            ):
+                return Slot(self, channel)
+        channel = _Channel(self._open(kind, endpoint, credentials), kind, endpoint, credentials)
+        self._channels.append(channel)
+        return Slot(self, channel)
+
+    def _open(self, kind: Kind, endpoint: int, credentials: grpc.ChannelCredentials | None) -> Any:
+        text, options = self.targets[endpoint].text, self.options[endpoint]
+        if kind == "aio":
+            asyncio.get_running_loop()  # outside a loop gRPC would quietly make one of its own
+            if credentials is None:
+                return grpc.aio.insecure_channel(text, options=options)
+            return grpc.aio.secure_channel(text, credentials, options=options)
+        options = [*options, SINGLE_THREADED]
+        if credentials is None:
+            return grpc.insecure_channel(text, options=options)
+        return grpc.secure_channel(text, credentials, options=options)
+
+    def _released(self, channel: _Channel, status: Status | None, opened: bool) -> None:
+        """A call ended."""
+        unreachable = (
+            status is not None
+            and not opened
+            and not status.ours
+            and status.code is grpc.StatusCode.UNAVAILABLE
+        )
+        self._endpoints.report(channel.endpoint, reached=not unreachable)
+        target = self.targets[channel.endpoint]
+        if status is not None and unreachable and proxy_of(target, self._proxy) is None:
+            self._diagnosis.look(target, status)
+
+    def _retire(self, credentials: object) -> None:
+        """Close channels of older credentials once their last call is over."""
+        old = [
+            channel
+            for channel in self._channels
+            if channel.credentials is not credentials and not channel.calls
+        ]
+        for channel in old:
+            self._channels.remove(channel)
+            closing = asyncio.ensure_future(_close(channel))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close all channels; calls that are still open end as CANCELLED."""
+        self._closed = True
+        channels, self._channels = self._channels, []
+        await self._diagnosis.close()
+        await asyncio.gather(*self._closing, *map(_close, channels))
 
 
-def _agreed(target: Target, tls: TLS | bool | None) -> TLS | None:
-    """Return how to secure the connection; ``None`` is plaintext."""
-    if target.tls is not None and tls is not None and target.tls is not bool(tls):
-        written = "https" if target.tls else "http"
+async def _close(channel: _Channel) -> None:
+    if channel.kind == "aio":
+        await channel.opened.close(grace=None)
+    else:
+        channel.opened.close()
+
+
+def agreed_tls(targets: tuple[Target, ...], tls: TLS | bool | None) -> TLS | None:
+    """Return how to secure a connection; ``None`` is plaintext.
+
+    Raises:
+        ConfigurationError: ``tls`` and the target contradict each other.
+    """
+    written = targets[0].tls
+    if written is not None and tls is not None and written is not bool(tls):
+        scheme = "https" if written else "http"
         raise ConfigurationError(
-            f"tls={tls!r}: the target was written with '{written}://', which says the opposite; "
+            f"tls={tls!r}: the target was written with '{scheme}://', which says the opposite; "
             "give one of the two"
         )
     if isinstance(tls, TLS):
         return tls
-    return TLS() if (tls or target.tls) else None
+    return TLS() if (tls or written) else None
 
 
-def _options(
-    target: Target, tls: TLS | None, keepalive: Keepalive, buffer: Buffer, backoff: Backoff
-) -> list[ChannelOption]:
-    least, most = LOOKAHEAD_BYTES
-    initial_ms = round(backoff.initial_seconds * 1000)
-    options: list[ChannelOption] = [
-        ("grpc.max_receive_message_length", buffer.message_size_bytes or -1),
-        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
-        ("grpc.keepalive_time_ms", round(keepalive.interval_seconds * 1000)),
-        ("grpc.keepalive_timeout_ms", round(keepalive.timeout_seconds * 1000)),
-        # Core stops after two pings without data, which is what a quiet stream is.
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.initial_reconnect_backoff_ms", initial_ms),
-        ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),
-        (
-            "grpc.max_reconnect_backoff_ms",
-            max(initial_ms, min(round(backoff.maximum_seconds * 1000), MAX_RECONNECT_MS)),
-        ),
-        ("grpc.use_local_subchannel_pool", 1),
-        # The probe lets the window grow to megabytes on a busy stream.
-        ("grpc.http2.bdp_probe", 0),
-        (
-            "grpc.http2.lookahead_bytes",
-            max(least, min(buffer.size_bytes // LOOKAHEAD_DIVISOR, most)),
-        ),
-    ]
-    if target.authority:
-        options.append(("grpc.default_authority", target.authority))
-    if tls is not None and tls.server_name:
-        options.append(("grpc.ssl_target_name_override", tls.server_name))
-    return options
+def check_call_credentials(given: object, tls: TLS | None) -> None:
+    """Check the ``call_credentials`` option.
+
+    Raises:
+        ConfigurationError: it is something else, or there is no TLS.
+    """
+    if given is None:
+        return
+    if not isinstance(given, grpc.CallCredentials):
+        raise ConfigurationError(
+            f"call_credentials=: is {type(given).__name__}; give a grpc.CallCredentials, for "
+            "example grpc.access_token_call_credentials(token); plain pairs go in metadata="
+        )
+    if tls is None:
+        raise ConfigurationError(
+            "call_credentials=: need TLS, gRPC never sends them in plaintext: add tls=True, or "
+            "use metadata="
+        )

@@ -1,24 +1,21 @@
-"""Credentials: certificates and metadata, checked in Python before gRPC's core sees them.
+"""Metadata of calls, checked in Python before gRPC's core sees it. No text here holds a value.
 
-The core takes what it is given and reports a mistake as ``UNAVAILABLE`` or ``INTERNAL`` when the
-first call is made, or ends the process. No text here ever holds a value.
+The core reports bad metadata as ``INTERNAL`` when the call is made, which looks like a fault of
+the server.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from inspect import isawaitable
-from pathlib import Path
 from typing import TypeAlias
 
-import grpc
-
-from .config import TLS
 from .exceptions import CredentialsError
 from .types import Metadata
 
-__all__ = ["MetadataProvider", "Pairs", "ask", "channel_credentials", "check_metadata"]
+__all__ = ["CallMetadata", "MetadataProvider", "Pairs", "ask", "check_metadata"]
 
 #: Metadata as people write it.
 Pairs: TypeAlias = "Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]]"
@@ -30,58 +27,57 @@ MetadataProvider: TypeAlias = "Pairs | Callable[[], Pairs | Awaitable[Pairs | No
 _NAME = re.compile(r"[0-9a-z_.-]+")
 # ASCII-Value is 1*( %x20-%x7E ): space and printable ASCII.
 _VALUE = re.compile(r"[\x20-\x7e]*")
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
-_PEM_LIKE = re.compile(r"-----BEGIN |\n")
+#: Shorter values are no secrets, and are found in texts by chance.
+_SECRET_LENGTH = 6
 
 
-def channel_credentials(tls: TLS) -> grpc.ChannelCredentials:
-    """Read and check the PEMs of ``tls`` and make credentials of them.
+class CallMetadata(tuple[tuple[str, "str | bytes"], ...]):
+    """The metadata of one call, and how long it may be used. Its ``repr`` shows no value.
+
+    A provider may return one: gRPC sends metadata only when a call opens, so a call whose token
+    is known to end is opened again before it does.
+
+    Arguments:
+        pairs: names to values, or pairs of them, as for ``metadata=``.
+        expires_at: when it ends: seconds since the epoch, or a ``datetime`` with a time zone.
+            ``None``: not known.
 
     Raises:
-        CredentialsError: a file that cannot be read, or that holds something else.
+        CredentialsError: a name or a value that gRPC would refuse, or a time without zone.
     """
-    roots = _read("roots", tls.roots, "CERTIFICATE")
-    certificate = _read("certificate", tls.certificate, "CERTIFICATE")
-    key = _read("key", tls.key, "PRIVATE KEY")
-    return grpc.ssl_channel_credentials(
-        root_certificates=roots, private_key=key, certificate_chain=certificate
-    )
 
+    expires_at: float | None
 
-def _read(option: str, given: str | Path | bytes | None, kind: str) -> bytes | None:
-    if given is None:
-        return None
-    where, content = f"TLS: {option}=", given
-    if isinstance(content, Path):
-        content = str(content)
-    if isinstance(content, str):
-        if _PEM_LIKE.search(content):
-            raise CredentialsError(f"{where} is PEM text as str; give it as bytes, or give a path")
-        path = content
-        where = f"{where}{path!r}"
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise CredentialsError(f"{where}: cannot be read: {error.strerror}") from None
-    _check_pem(where, content, kind)
-    return content
+    def __new__(
+        cls, pairs: Pairs | None = None, *, expires_at: float | datetime | None = None
+    ) -> CallMetadata:
+        """Check the pairs."""
+        made = super().__new__(cls, check_metadata(pairs))
+        if isinstance(expires_at, datetime):
+            if expires_at.tzinfo is None:
+                raise CredentialsError("expires_at=: the datetime has no time zone")
+            expires_at = expires_at.timestamp()
+        elif expires_at is not None and not isinstance(expires_at, (int, float)):
+            raise CredentialsError(
+                "expires_at=: give seconds since the epoch or a datetime, "
+                f"not {type(expires_at).__name__}"
+            )
+        made.expires_at = expires_at
+        return made
 
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self)
+        return f"<CallMetadata {names or 'empty'}>"
 
-def _check_pem(where: str, content: bytes, kind: str) -> None:
-    if not content.strip():
-        raise CredentialsError(f"{where}: is empty; a PEM {kind.lower()} is needed")
-    found = [label.decode() for label in _BEGIN.findall(content)]
-    if not found:
-        hint = ""
-        if len(content) < 200 and b"\n" not in content.strip() and b"\0" not in content:
-            hint = "; if it is a path, give it as str"
-        elif content.startswith(b"\x30"):
-            hint = "; it looks like DER: convert it with 'openssl x509 -inform der'"
-        raise CredentialsError(f"{where}: is not PEM: no '-----BEGIN {kind}-----'{hint}")
-    if not any(label.endswith(kind) for label in found):
-        raise CredentialsError(f"{where}: holds a PEM {found[0].lower()}, not a {kind.lower()}")
-    if "ENCRYPTED PRIVATE KEY" in found or b"Proc-Type: 4,ENCRYPTED" in content:
-        raise CredentialsError(f"{where}: the key is encrypted; gRPC takes it without a passphrase")
+    def hide(self, text: str) -> str:
+        """Return a text, of the server say, without the values that it repeats."""
+        for name, value in self:
+            if isinstance(value, bytes):
+                continue
+            for secret in (value, value.rpartition(" ")[2]):  # with and without "Bearer"
+                if len(secret) >= _SECRET_LENGTH:
+                    text = text.replace(secret, f"<{name}>")
+        return text
 
 
 def check_metadata(pairs: Pairs | None) -> Metadata:
@@ -141,7 +137,7 @@ def _pair(item: object) -> tuple[str, str | bytes]:
     return lower, value
 
 
-async def ask(provider: MetadataProvider) -> Metadata:
+async def ask(provider: MetadataProvider) -> CallMetadata:
     """Return the metadata of the next call.
 
     Called before every call, since metadata is sent only when a call opens: a renewed token
@@ -150,9 +146,7 @@ async def ask(provider: MetadataProvider) -> Metadata:
     Raises:
         CredentialsError: the provider gave something that gRPC would refuse.
     """
-    if not callable(provider):
-        return check_metadata(provider)
-    answer = provider()
+    answer = provider() if callable(provider) else provider
     if isawaitable(answer):
         answer = await answer
-    return check_metadata(answer)
+    return answer if isinstance(answer, CallMetadata) else CallMetadata(answer)

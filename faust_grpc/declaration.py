@@ -6,21 +6,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 
 from .backoff import Delays
-from .config import TLS, Backoff, Buffer, Checkpoint, Guarantee, Keepalive, ReaderKind, Scope
+from .config import (
+    TLS,
+    Backoff,
+    Balance,
+    Buffer,
+    Checkpoint,
+    Guarantee,
+    Keepalive,
+    ReaderKind,
+    Scope,
+)
+from .connection import STREAMS_PER_CONNECTION, agreed_tls, check_call_credentials
 from .credentials import MetadataProvider, check_metadata
 from .cursors import BoundCursor, Cursor, guarded
 from .decoding import Decoder, ExplodeOption, HeadersOption, SkipOption, build_decoder
 from .exceptions import ConfigurationError, FieldError
 from .fields import getter
 from .protocol import DeclaredProtocol, ErrorField
+from .proxies import ProxyOption, check_proxy
 from .requests import build_request
 from .schema import Method, Schema
 from .schema.base import split_name
 from .status import Rule
-from .targets import Target, parse_target
+from .targets import Target, parse_targets
 from .types import CursorValue, DeadLetter, Split
 
 __all__ = ["Declaration", "Plan", "splits_from"]
@@ -31,7 +44,7 @@ class Declaration:
     """Everything a source was declared with; see :class:`faust_grpc.GrpcSource`."""
 
     name: str
-    target: Target
+    targets: tuple[Target, ...]
     method: str
     schema: Schema
     splits: tuple[Split, ...]
@@ -46,7 +59,11 @@ class Declaration:
     error: str | ErrorField | None = None
     rules: tuple[Rule, ...] = ()
     tls: TLS | bool | None = None
-    metadata: MetadataProvider | None = None
+    metadata: MetadataProvider | None = field(default=None, repr=False)
+    call_credentials: grpc.CallCredentials | None = field(default=None, repr=False)
+    proxy: ProxyOption = field(default=None, repr=False)
+    balance: Balance = "failover"
+    streams_per_connection: int = STREAMS_PER_CONNECTION
     keepalive: Keepalive = field(default_factory=Keepalive)
     backoff: Backoff = field(default_factory=Backoff)
     buffer: Buffer = field(default_factory=Buffer)
@@ -67,6 +84,13 @@ class Declaration:
                 raise ConfigurationError(f"rules=: {rule!r} is no Rule(code, verdict, ...)")
         if not callable(self.metadata):
             check_metadata(self.metadata)
+        check_proxy(self.proxy)
+        check_call_credentials(self.call_credentials, agreed_tls(self.targets, self.tls))
+        if not isinstance(self.streams_per_connection, int) or self.streams_per_connection < 1:
+            raise ConfigurationError(
+                f"streams_per_connection={self.streams_per_connection!r}: give a number of calls, "
+                "1 or more"
+            )
         self._check_delivery()
 
     def _check_delivery(self) -> None:
@@ -236,7 +260,7 @@ def splits_from(
         raise ConfigurationError(f"splits=: the name {twice[0]!r} is there twice")
     for split in splits:
         if split.target is not None:
-            parse_target(split.target)
+            parse_targets(split.target)
     if not splits:
         raise ConfigurationError("splits=: is empty; leave it out for a single stream")
     return splits

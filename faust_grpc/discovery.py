@@ -14,7 +14,6 @@ from .connection import Connection
 from .credentials import ask
 from .declaration import Declaration, Plan
 from .exceptions import ConfigurationError, ReflectionFailed
-from .explain import explain
 from .schema import Drift, DriftWatch, Method, ReflectionSchema
 from .types import Status
 
@@ -53,8 +52,8 @@ class Discovery:
         while True:
             try:
                 metadata = await ask(declaration.metadata)
-                aio = self._connection.aio
-                self._method = await self._schema.fetch(declaration.method, aio, metadata)
+                with self._connection.acquire("aio") as aio:
+                    self._method = await self._schema.fetch(declaration.method, aio, metadata)
                 return declaration.plan(self._method)
             except ReflectionFailed as exc:
                 if not exc.retryable:
@@ -72,8 +71,7 @@ class Discovery:
                 await asyncio.sleep(seconds)
 
     def _explained(self, exc: ReflectionFailed) -> str:
-        uses_tls = self._connection.tls is not None
-        advice = explain(Status(StatusCode.UNAVAILABLE, str(exc)), tls=uses_tls)
+        advice = self._connection.explain(Status(StatusCode.UNAVAILABLE, str(exc)))
         return f"{exc} [{advice}]" if advice else str(exc)
 
     def watch(self, reload: Callable[[Method], None]) -> DriftWatch:
@@ -87,7 +85,8 @@ class Discovery:
         async def changes() -> Drift:
             assert self._method is not None
             metadata = await ask(self._declaration.metadata)
-            drift = await self._schema.drift(self._method, self._connection.aio, metadata)
+            with self._connection.acquire("aio") as aio:
+                drift = await self._schema.drift(self._method, aio, metadata)
             if drift.lines and drift.method is not None and self._schema.on_drift == "reload":
                 return replace(drift, outcome=self._reloaded(drift.method, reload))
             return drift

@@ -7,9 +7,7 @@ an unknown text is left alone.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from .types import Status
@@ -24,7 +22,7 @@ class Rule(NamedTuple):
         pattern: found in the details.
         cause: one line.
         tls: holds only for connections with (``True``) or without TLS; ``None``: for both.
-        proxy: a proxy from the environment may be behind it.
+        proxy: an HTTP proxy may be behind it.
     """
 
     pattern: re.Pattern[str]
@@ -167,29 +165,22 @@ _RULES = (
     ),
 )
 
-# In the order in which gRPC's core looks at them.
-_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 
-
-def explain(
-    status: Status, *, tls: bool | None = None, environ: Mapping[str, str] | None = None
-) -> str:
+def explain(status: Status, *, tls: bool | None = None, proxy: str = "") -> str:
     """Return one line on what is probably wrong, or ``""`` when the status speaks for itself.
 
     Arguments:
         status: how the call ended.
         tls: whether the connection uses TLS; ``None`` is not known.
-        environ: the process's environment, which may name a proxy.
+        proxy: the HTTP proxy that the connection goes through, for people.
     """
     for rule in _RULES:
         if rule.tls in (None, tls) and rule.pattern.search(status.details):
-            return rule.cause + (_proxy(os.environ if environ is None else environ, rule))
+            return rule.cause + (_PROXY.format(proxy) if proxy and rule.proxy else "")
     return ""
 
 
-def _proxy(environ: Mapping[str, str], rule: Rule) -> str:
-    variable = next((name for name in _PROXY_VARIABLES if environ.get(name)), None)
-    if variable is None or not rule.proxy:
-        return ""
-    # The value may hold a password.
-    return f"; the environment sets {variable}, so this may be the proxy: no_proxy excludes hosts"
+_PROXY = (
+    "; this goes through the HTTP proxy {}, so it may be the proxy: proxy=False dials the server "
+    "itself, no_proxy excludes hosts (as the target writes them: localhost is not 127.0.0.1)"
+)

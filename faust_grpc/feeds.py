@@ -20,7 +20,7 @@ from .messages import SourceMessage
 from .protocol import Dead
 from .schema import DriftWatch, Method
 from .splits import RunningSplit, SplitState
-from .targets import parse_target
+from .targets import Target, TargetOption, parse_targets
 from .types import CursorValue, DeadLetter
 
 __all__ = ["Assigned", "Feed"]
@@ -53,7 +53,7 @@ class Feed:
         #: Why nothing runs, for people.
         self.waiting_for = ""
         self._assigned: Mapping[str, Assigned] = {}
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[tuple[Target, ...], Connection] = {}
         self._ending: list[RunningSplit] = []
         self._drift: DriftWatch | None = None
         self._event_class: Any = None
@@ -67,6 +67,12 @@ class Feed:
     def bad_timestamps(self) -> int:
         """Event times that were there and could not be used."""
         return self.plan.decoder.bad_timestamps.count if self.plan is not None else 0
+
+    @property
+    def proxy(self) -> str:
+        """The HTTP proxy that connections go through, or empty."""
+        proxies = (connection.proxy for connection in self._connections.values())
+        return next(filter(None, proxies), "")
 
     # Before the first call
 
@@ -156,7 +162,7 @@ class Feed:
             declaration.name,
             split.name,
             declaration.method,
-            split.target or declaration.target,
+            ", ".join(map(str, self._connection(split.target).targets)),
             assigned.partition,
             "from the start" if assigned.resume is None else f"behind cursor {assigned.resume!r}",
         )
@@ -292,13 +298,17 @@ class Feed:
             await connection.close()
         self._connections.clear()
 
-    def _connection(self, target: str | None) -> Connection:
-        key = target or ""
+    def _connection(self, target: TargetOption | None) -> Connection:
+        key = parse_targets(target) if target is not None else self.declaration.targets
         if key not in self._connections:
             declaration = self.declaration
             self._connections[key] = Connection(
                 declaration.target if target is None else parse_target(target),
                 tls=declaration.tls,
+                call_credentials=declaration.call_credentials,
+                proxy=declaration.proxy,
+                balance=declaration.balance,
+                streams_per_connection=declaration.streams_per_connection,
                 keepalive=declaration.keepalive,
                 buffer=declaration.buffer,
                 backoff=declaration.backoff,

@@ -6,11 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from faust.types import AppT, ChannelT
 from google.protobuf.message import Message
 
 from .channels import SourceChannel
-from .config import TLS, Backoff, Buffer, Checkpoint, Guarantee, Keepalive, ReaderKind, Scope
+from .config import (
+    TLS,
+    Backoff,
+    Balance,
+    Buffer,
+    Checkpoint,
+    Guarantee,
+    Keepalive,
+    ReaderKind,
+    Scope,
+)
+from .connection import STREAMS_PER_CONNECTION
 from .credentials import MetadataProvider
 from .cursors import Cursor
 from .declaration import Declaration, splits_from
@@ -18,11 +30,12 @@ from .decoding import ExplodeOption, HeadersOption, SkipOption
 from .exceptions import ConfigurationError
 from .feeds import Feed
 from .protocol import ErrorField
+from .proxies import ProxyOption
 from .runner import Runner
 from .schema import SchemaOption, schema_from
 from .splits import RunningSplit
 from .status import Rule
-from .targets import parse_target
+from .targets import TargetOption, parse_targets
 from .types import CursorValue, DeadLetter, Split
 
 __all__ = ["GrpcSource", "SourceStatus", "SplitStatus"]
@@ -93,12 +106,14 @@ class SourceStatus:
         splits: those that run here.
         bad_timestamps: event times that were out of range or unreadable; the time of receipt was
             taken instead.
+        proxy: the HTTP proxy that connections go through, without its password; empty for none.
     """
 
     name: str
     waiting_for: str
     splits: tuple[SplitStatus, ...]
     bad_timestamps: int = 0
+    proxy: str = ""
 
 
 class GrpcSource(SourceChannel):
@@ -109,7 +124,7 @@ class GrpcSource(SourceChannel):
     Arguments:
         app: the application.
         target: where the server is: ``"host:port"``, ``"dns:///name:port"``, ``"unix:path"``,
-            ``"https://host:port"``.
+            ``"https://host:port"``; or a list of servers that serve the same.
         method: ``"package.Service/Method"``; its response must be a stream.
         name: the source's name: the checkpoint is kept under it. Default: the method's full name.
         request: request fields as a dict, or a ready request message.
@@ -132,7 +147,14 @@ class GrpcSource(SourceChannel):
             which :class:`Reflection` says more.
         tls: ``True`` or :class:`TLS`; default: plaintext.
         metadata: sent with every call: a dict, pairs, or a callable (plain or async) that is
-            asked before every call.
+            asked before every call. It may return a :class:`CallMetadata`, which knows when it
+            ends.
+        call_credentials: gRPC's own kind of credentials for each call; needs TLS.
+        proxy: an HTTP proxy, ``"http://host:port"``; ``False`` for none. Default: what the
+            environment says.
+        balance: between several servers: ``"failover"`` takes the first that can be reached,
+            ``"round_robin"`` each in turn.
+        streams_per_connection: calls that share one TCP connection at most.
         keepalive: pings that notice a dead connection.
         backoff: delays between calls.
         buffer: bounds on what is read ahead and un-acked.
@@ -152,7 +174,7 @@ class GrpcSource(SourceChannel):
     def __init__(
         self,
         app: AppT,
-        target: str,
+        target: TargetOption,
         method: str,
         *,
         name: str | None = None,
@@ -170,6 +192,10 @@ class GrpcSource(SourceChannel):
         schema: SchemaOption = None,
         tls: TLS | bool | None = None,
         metadata: MetadataProvider | None = None,
+        call_credentials: grpc.CallCredentials | None = None,
+        proxy: ProxyOption = None,
+        balance: Balance = "failover",
+        streams_per_connection: int = STREAMS_PER_CONNECTION,
         keepalive: Keepalive | None = None,
         backoff: Backoff | None = None,
         buffer: Buffer | None = None,
@@ -182,12 +208,13 @@ class GrpcSource(SourceChannel):
     ) -> None:
         try:
             _one_of("reader", reader, ("auto", "threaded", "aio"))
+            _one_of("balance", balance, ("failover", "round_robin"))
             _one_of("scope", scope, ("cluster", "worker"))
             _one_of("delivery", delivery, (None, "at_most_once", "at_least_once", "exactly_once"))
             _check_dead_letter(dead_letter)
             self.declaration = Declaration(
                 name=name or method.removeprefix("/").replace("/", "."),
-                target=parse_target(target),
+                targets=parse_targets(target),
                 method=method,
                 schema=schema_from(schema),
                 splits=splits_from(splits),
@@ -203,6 +230,10 @@ class GrpcSource(SourceChannel):
                 rules=tuple(rules),
                 tls=tls,
                 metadata=metadata,
+                call_credentials=call_credentials,
+                proxy=proxy,
+                balance=balance,
+                streams_per_connection=streams_per_connection,
                 keepalive=keepalive or Keepalive(),
                 backoff=backoff or Backoff(),
                 buffer=buffer or Buffer(),
@@ -234,11 +265,13 @@ class GrpcSource(SourceChannel):
             waiting_for=self._feed.waiting_for,
             splits=tuple(SplitStatus.of(split) for split in self._feed),
             bad_timestamps=self._feed.bad_timestamps,
+            proxy=self._feed.proxy,
         )
 
     def __repr__(self) -> str:
         declared = self.declaration
-        return f"<GrpcSource {self.name}: {declared.method} at {declared.target}>"
+        where = ", ".join(map(str, declared.targets))
+        return f"<GrpcSource {self.name}: {declared.method} at {where}>"
 
 
 def _check_dead_letter(option: object) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
 from typing import Any
 from typing import Protocol as Interface
 
@@ -15,10 +15,22 @@ from .acks import Delivery
 from .config import Buffer, ReaderKind
 from .connection import Connection
 from .credentials import MetadataProvider, ask
-from .explain import explain
-from .protocol import Action, Call, Dead, DeclaredProtocol, Send, Stop, Wait
+from .protocol import (
+    Action,
+    Call,
+    Close,
+    Dead,
+    DeclaredProtocol,
+    Finish,
+    Send,
+    Stop,
+    Synced,
+    Wait,
+    Warn,
+)
 from .readers import choose, open_reader
 from .readers.base import Reader
+from .states import SplitState
 from .types import Split, Status
 
 __all__ = ["RunningSplit", "Sink", "SplitState"]
@@ -28,20 +40,12 @@ logger = logging.getLogger(__name__)
 #: Messages handled before the event loop gets its turn: about a millisecond.
 _SLICE = 256
 
+#: A call whose credentials end is made anew so long before.
+_EXPIRY_MARGIN_SECONDS = 5.0
 
-class SplitState(str, Enum):
-    """What a split is doing, in one word."""
-
-    IDLE = "idle"
-    CONNECTING = "connecting"
-    #: The server accepted the call; no message yet.
-    OPEN = "open"
-    RECEIVING = "receiving"
-    #: Between two calls.
-    WAITING = "waiting"
-    #: Ended for a reason that needs a person.
-    FATAL = "fatal"
-    CLOSED = "closed"
+_RECEIVING = (SplitState.RECEIVING, SplitState.SYNCED)
+#: Nothing is read until somebody says so.
+_AT_REST = (SplitState.PAUSED, SplitState.FATAL, SplitState.FINISHED)
 
 
 class Sink(Interface):
@@ -97,9 +101,10 @@ class RunningSplit:
         self.is_live = True
         #: For the sink: what it wants to find with every delivery.
         self.tag: Any = None
-        self.state = SplitState.IDLE
-        #: Why it is in this state, for people.
-        self.reason = ""
+        self._state = SplitState.IDLE
+        self._reason = ""
+        #: Agents hold it up: who, and what. Looked after by the sink.
+        self.stuck = ""
         self._connection = connection
         self._sink = sink
         self._buffer = buffer
@@ -126,7 +131,35 @@ class RunningSplit:
 
     def start(self) -> None:
         """Open the first call."""
-        self._perform(self.protocol.start())
+        self._open_anew()
+
+    def pause(self, reason: str = "on request") -> None:
+        """End the call and make no other until :meth:`resume`; agents keep what they hold."""
+        if self._state is not SplitState.CLOSED:
+            self._drop_call()
+            self._become(SplitState.PAUSED, reason)
+
+    def resume(self, *, skip: bool = False) -> None:
+        """Read again, behind the newest message that was received, after a pause or a stop.
+
+        Does nothing to a split that is reading.
+
+        Arguments:
+            skip: pass over the bad message that it halted on. It was kept as a dead letter.
+
+        Raises:
+            DataError: ``skip`` was asked for, and it did not halt on a message that is known.
+        """
+        if skip:
+            self.protocol.skip()
+        if self._state in _AT_REST:
+            self._open_anew()
+
+    def restart(self) -> None:
+        """Drop the call, whatever its state, and make a new one at once."""
+        if self._state is not SplitState.CLOSED:
+            self._drop_call()
+            self._open_anew()
 
     def hold(self) -> None:
         """Deliver nothing until :meth:`release`; the call stays open and reads ahead."""
@@ -154,6 +187,16 @@ class RunningSplit:
             await asyncio.wait(self._ending)
 
     # What others see
+
+    @property
+    def state(self) -> SplitState:
+        """What it is doing."""
+        return SplitState.STUCK if self.stuck and self._reader is not None else self._state
+
+    @property
+    def reason(self) -> str:
+        """Why it is in this state, for people."""
+        return self.stuck if self.state is SplitState.STUCK else self._reason
 
     @property
     def unacked(self) -> int:
@@ -185,9 +228,10 @@ class RunningSplit:
         reader = self._reader
         if reader is None:
             return
-        if reader.is_open and self.state is SplitState.CONNECTING:
+        if reader.is_open and self._state is SplitState.CONNECTING:
             self._become(SplitState.OPEN, "")
-            self._perform(self.protocol.opened())
+            self._perform(self.protocol.opened(self._now()))
+            self._watch()
         self._pump()
 
     def _pump(self) -> None:
@@ -197,8 +241,10 @@ class RunningSplit:
             return
         room = self._room()
         if room > 0 and reader.buffered:
-            if self.state is not SplitState.RECEIVING:
+            self.protocol.heard(self._now())
+            if self._state not in _RECEIVING:
                 self._become(SplitState.RECEIVING, "")
+                self._watch()
             self._deliver(reader, min(room, _SLICE))
             if self._reader is not reader:
                 return
@@ -257,11 +303,23 @@ class RunningSplit:
             case Call():
                 self._become(SplitState.CONNECTING, "")
                 self._opening = asyncio.ensure_future(self._open(action))
+                self._watch()
             case Send():
                 if self._reader is not None:
                     self._reader.send(action.request)
             case Wait():
                 self._wait(action)
+            case Warn():
+                logger.warning("%s/%s: %s", self.source, self.name, action.text)
+            case Close():
+                if self._reader is not None:
+                    self._reader.cancel()  # its end follows what it had brought
+            case Synced():
+                self._become(SplitState.SYNCED, "")
+            case Finish():
+                self._drop_call()
+                self._become(SplitState.FINISHED, action.reason)
+                logger.info("%s/%s: finished: %s", self.source, self.name, action.reason)
             case Stop():
                 self._drop_call()
                 self._become(SplitState.FATAL, action.reason)
@@ -269,22 +327,29 @@ class RunningSplit:
 
     # Calls
 
+    def _open_anew(self) -> None:
+        self._perform(self.protocol.start(self._now()))
+
     async def _open(self, call: Call) -> None:
         try:
             metadata = await ask(self._metadata)
         except Exception as exc:  # a user's provider: its failure is an ended call like another
             self._ended(Status(StatusCode.UNKNOWN, f"metadata provider: {exc!r}"))
             return
+        if metadata.expires_at is not None:
+            left = metadata.expires_at - time.time() - _EXPIRY_MARGIN_SECONDS
+            self.protocol.expires(self._now() + max(left, _EXPIRY_MARGIN_SECONDS))
+            self._watch()
         kind = choose(self._kind, client_streaming=call.client_streaming, streams=self._streams())
         self._reader = open_reader(kind, self._connection, call, self._buffer, metadata, self._wake)
 
     def _ended(self, status: Status) -> None:
-        if self.state is SplitState.CLOSED:
+        if self._state is SplitState.CLOSED:
             return
-        advice = explain(status, tls=self._connection.tls is not None)
+        advice = self._connection.explain(status)
         if advice:
             status = Status(status.code, f"{status.details} [{advice}]", status.ours)
-        self._perform(self.protocol.ended(status))
+        self._perform(self.protocol.ended(status, self._now()))
 
     def _wait(self, action: Wait) -> None:
         self._drop_call()
@@ -302,9 +367,27 @@ class RunningSplit:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(action.seconds, self._tick)
 
+    def _watch(self) -> None:
+        """Have the protocol asked when its next deadline has come, and no sooner than it is."""
+        deadline = self.protocol.deadline
+        timer = self._timer
+        if deadline is None or (timer is not None and timer.when() <= deadline):
+            return  # deadlines move on with every message; then the timer finds nothing due
+        if timer is not None:
+            timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+
     def _tick(self) -> None:
         self._timer = None
-        self._perform(self.protocol.tick())
+        if self._reader is not None and self._reader.buffered:
+            self.protocol.heard(self._now())  # it is we who are silent
+        self._perform(self.protocol.tick(self._now()))
+        if self._timer is None:
+            self._watch()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     def _drop_call(self) -> None:
         """Cancel whatever is open, opening or waiting."""
@@ -322,5 +405,5 @@ class RunningSplit:
             ending.add_done_callback(self._ending.discard)
 
     def _become(self, state: SplitState, reason: str) -> None:
-        self.state = state
-        self.reason = reason
+        self._state = state
+        self._reason = reason

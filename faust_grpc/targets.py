@@ -7,18 +7,27 @@ mistake. So the text is read here first. The syntax is that of gRPC's "Name Reso
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from .exceptions import TargetError
+from .exceptions import TargetError, nearest
 
-__all__ = ["Target", "parse_target"]
+__all__ = ["Target", "TargetOption", "parse_target", "parse_targets"]
+
+#: A target as it is written: one, or several servers that serve the same.
+TargetOption: TypeAlias = "str | Sequence[str]"
 
 _FORMS = "write 'host:port', 'dns:///host:port', 'ipv4:a:port,b:port', 'unix:///path' or 'https://host:port'"
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-_WEB = {"http": False, "https": True}
+#: Of the web's two schemes: whether they mean TLS, and the port that they leave out.
+_WEB = {"http": (False, 80), "https": (True, 443)}
 _ADDRESSES = {"ipv4": ipaddress.IPv4Address, "ipv6": ipaddress.IPv6Address}
-_SCHEMES = ("http", "https", "dns", "ipv4", "ipv6", "unix", "unix-abstract")
+_SCHEMES = (*_WEB, *_ADDRESSES, "dns", "unix", "unix-abstract", "xds")
+#: Where gRPC looks for its xDS configuration: a file's path, or the JSON itself.
+_XDS_FILE, _XDS_JSON = "GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG"
 
 
 @dataclass(frozen=True)
@@ -38,14 +47,56 @@ class Target:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def endpoints(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each address in it; none for sockets and ``xds:``."""
+        scheme, _, rest = self.text.partition(":")
+        if scheme in ("unix", "unix-abstract", "xds") and not rest.isdigit():
+            return ()
+        if scheme == "dns" and rest.startswith("//"):
+            items = [rest.rpartition("/")[2]]
+        else:
+            items = rest.split(",") if scheme in _ADDRESSES else [self.text]
+        split = [item.rpartition(":") for item in items]
+        return tuple((host.strip("[]").replace("%25", "%"), int(port)) for host, _, port in split)
 
-def parse_target(text: str) -> Target:
+
+def parse_targets(option: TargetOption | Target | tuple[Target, ...]) -> tuple[Target, ...]:
+    """Read the target option of a source: one target, or several that serve the same.
+
+    What was read before is returned as it is.
+
+    Raises:
+        TargetError: one of them cannot be dialled, none is given, one is there twice, or some are
+            written with TLS and others without.
+    """
+    if isinstance(option, str):
+        return (parse_target(option),)
+    if isinstance(option, Target):
+        return (option,)
+    if not isinstance(option, Sequence) or not option:
+        raise TargetError(f"target={option!r}: give a target, or a list of targets")
+    targets = tuple(one if isinstance(one, Target) else parse_target(one) for one in option)
+    texts = [target.text for target in targets]
+    twice = sorted({text for text in texts if texts.count(text) > 1})
+    if twice:
+        raise TargetError(f"target={option!r}: {twice[0]!r} is there twice")
+    if len({target.tls for target in targets}) > 1:
+        raise TargetError(
+            f"target={option!r}: some are written with TLS and some without: write all with "
+            "'https://', or none and give tls="
+        )
+    return targets
+
+
+def parse_target(text: str, environ: Mapping[str, str] = os.environ) -> Target:
     """Read a target.
 
     Arguments:
         text: ``host:port``, ``dns:///host:port``, ``ipv4:`` or ``ipv6:`` with one or several
-            addresses, ``unix:path``, ``unix:///path``, ``unix-abstract:name``, ``http://host:port``
-            or ``https://host:port``.
+            addresses, ``unix:path``, ``unix:///path``, ``unix-abstract:name``, ``http://host``
+            or ``https://host`` (with or without a port), ``xds:///service``.
+        environ: the process's environment; ``xds:`` needs its configuration there.
 
     Raises:
         TargetError: gRPC would dial something else than what was meant, or nothing.
@@ -66,8 +117,11 @@ def parse_target(text: str) -> Target:
         return _dns(text, rest)
     if colon and scheme in _ADDRESSES:
         return _addresses(text, scheme, rest)
+    if colon and scheme == "xds" and not rest.isdigit():
+        return _xds(text, rest, environ)
     if "://" in text:
-        raise TargetError(f"target={text!r}: gRPC has no scheme {scheme!r}; {_FORMS}")
+        known = nearest(scheme, _SCHEMES)
+        raise TargetError(f"target={text!r}: gRPC has no scheme {scheme!r}: {known}; {_FORMS}")
     return Target(_endpoint(text, text))
 
 
@@ -78,7 +132,21 @@ def _web(text: str, scheme: str, rest: str) -> Target:
             f"target={text!r}: has a path after the port; gRPC takes the path from the method: "
             f"write '{scheme}://{rest}'"
         )
-    return Target(_endpoint(text, rest), tls=_WEB[scheme])
+    tls, port = _WEB[scheme]
+    if rest and not re.search(r":[^\]]*$", rest):
+        rest = f"{rest}:{port}"
+    return Target(_endpoint(text, rest), tls=tls)
+
+
+def _xds(text: str, rest: str, environ: Mapping[str, str]) -> Target:
+    if not environ.get(_XDS_FILE) and not environ.get(_XDS_JSON):
+        raise TargetError(
+            f"target={text!r}: xDS needs its configuration: set {_XDS_FILE} to the path of a "
+            f"bootstrap file, or {_XDS_JSON} to its JSON"
+        )
+    if not rest.startswith("///") or len(rest) == 3:
+        raise TargetError(f"target={text!r}: write 'xds:///service'")
+    return Target(text)
 
 
 def _unix(text: str, scheme: str, rest: str) -> Target:
@@ -124,8 +192,9 @@ def _addresses(text: str, scheme: str, rest: str) -> Target:
 def _endpoint(text: str, endpoint: str) -> str:
     """Check ``host:port`` and return it."""
     if "," in endpoint:
+        several = ", ".join(repr(item.strip()) for item in endpoint.split(","))
         raise TargetError(
-            f"target={text!r}: several addresses need the scheme 'ipv4:' or 'ipv6:'; "
+            f"target={text!r}: several servers that serve the same are a list: target=[{several}]; "
             "for separate streams give each split its own target"
         )
     endpoint, _, path = endpoint.partition("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -59,7 +59,7 @@ class Split:
 
     name: str
     request: Mapping[str, Any] = field(default_factory=dict)
-    target: str | None = None
+    target: str | Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ def describe(
 async def _ask(server: Server, name: str | None) -> Catalogue:
     connection = server.connect()
     try:
-        return await Catalogue.ask(connection.aio, server.metadata, name)
+        with connection.acquire("aio") as channel:
+            return await Catalogue.ask(channel, server.metadata, name)
     except ReflectionFailed as error:
         raise server.explained(error) from error
     finally:

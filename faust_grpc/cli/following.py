@@ -101,7 +101,8 @@ class Following:
         delays = Delays(_BACKOFF)
         while True:
             try:
-                return await schema.fetch(self._method, connection.aio, self._server.metadata)
+                with connection.acquire("aio") as channel:
+                    return await schema.fetch(self._method, channel, self._server.metadata)
             except ReflectionFailed as error:
                 told = self._server.explained(error)
                 if not error.retryable:
@@ -114,7 +115,7 @@ class Following:
         split = Split(method.full_name.rpartition("/")[2])
         declaration = Declaration(
             name=self._server.target,
-            target=connection.target,
+            targets=connection.targets,
             method=method.full_name,
             schema=self._schema,
             splits=(split,),

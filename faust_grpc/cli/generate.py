@@ -143,7 +143,8 @@ def _in_module(name: str) -> Known:
 async def _ask(server: Server) -> Known:
     connection = server.connect()
     try:
-        catalogue = await Catalogue.ask(connection.aio, server.metadata, None)
+        with connection.acquire("aio") as channel:
+            catalogue = await Catalogue.ask(channel, server.metadata, None)
     except ReflectionFailed as error:
         raise server.explained(error) from error
     finally:

@@ -16,7 +16,6 @@ from ..config import TLS
 from ..connection import Connection
 from ..credentials import check_metadata
 from ..exceptions import CredentialsError, ReflectionFailed
-from ..explain import explain
 from ..types import Metadata, Status
 
 __all__ = ["Server", "server_options", "tls_from"]
@@ -46,7 +45,7 @@ class Server:
 
     def explained(self, error: ReflectionFailed) -> ReflectionFailed:
         """Return an error of server reflection with what is probably wrong, or would help here."""
-        advice = explain(Status(StatusCode.UNKNOWN, str(error)), tls=self.connect().tls is not None)
+        advice = self.connect().explain(Status(StatusCode.UNKNOWN, str(error)))
         if not error.retryable:
             advice = "here: --descriptor-set FILE"
         text = f"{error} [{advice}]" if advice else str(error)

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from ..config import Buffer
-from ..connection import Connection
+from ..connection import Connection, Slot
 from ..protocol.base import Call
 from ..types import Metadata, Status
 from .base import HEADERS_SETTLE_SECONDS, Reader
@@ -53,6 +53,7 @@ class AioReader(Reader):
         self._outgoing: deque[bytes] = deque(call.requests)
         self._has_outgoing = asyncio.Event()
         self._has_outgoing.set()
+        self._slot: Slot | None = None
         self._call: Any = None
         self._tasks: list[asyncio.Task[None]] = []
         self._cancelled = False
@@ -63,8 +64,8 @@ class AioReader(Reader):
         return len(self._buffer)
 
     def open(self) -> None:
-        # grpc-stubs demand serializers; without them gRPC passes bytes through.
-        channel: Any = self._connection.aio
+        self._slot = self._connection.acquire("aio")
+        channel = self._slot.channel
         path = self._request.path
         if self._request.client_streaming:
             self._call = channel.stream_stream(path)(metadata=self._metadata)
@@ -152,6 +153,8 @@ class AioReader(Reader):
     def _finish(self, status: Status) -> None:
         self.is_open = self.is_open or status.code is grpc.StatusCode.OK
         self.status = Status(status.code, status.details, ours=self._cancelled)
+        if self._slot is not None:
+            self._slot.release(self.status, opened=self.is_open)
         self._wake()
 
 

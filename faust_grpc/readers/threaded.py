@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 
 from ..config import Buffer
-from ..connection import Connection
+from ..connection import Connection, Slot
 from ..protocol.base import Call
 from ..types import Metadata, Status
 from .base import HEADERS_SETTLE_SECONDS, Reader
@@ -66,6 +66,7 @@ class ThreadedReader(Reader):
         self._thread = threading.Thread(
             target=self._read, name=f"faust-grpc {call.path}", daemon=True
         )
+        self._slot: Slot | None = None
         self._call: Any = None
         self._cancelled = False
         # Set by the thread, cleared by the loop: a wake-up is under way.
@@ -79,8 +80,8 @@ class ThreadedReader(Reader):
         return len(self._buffer)
 
     def open(self) -> None:
-        # grpc-stubs demand serializers; without them gRPC passes bytes through.
-        channel: Any = self._connection.sync
+        self._slot = self._connection.acquire("sync")
+        channel = self._slot.channel
         method = channel.unary_stream(self._request.path)
         self._call = method(self._request.requests[0], metadata=self._metadata)
         self._thread.start()
@@ -170,6 +171,8 @@ class ThreadedReader(Reader):
                 timer.cancel()
         self.is_open = self.is_open or status.code is grpc.StatusCode.OK
         self.status = Status(status.code, status.details, ours=self._cancelled)
+        if self._slot is not None:
+            self._slot.release(self.status, opened=self.is_open)
         self._done.set()
         self._wake()
 

@@ -264,7 +264,7 @@ async def test_stalled_consumer_holds_the_server(wire: Wire, buffer: Buffer, bou
         stream = server.streams[0]
         while not stream.blocked:
             await stream.wait()
-        lookahead = dict(wire.connections[0].options)["grpc.http2.lookahead_bytes"]
+        lookahead = dict(wire.connections[0].options[0])["grpc.http2.lookahead_bytes"]
         assert isinstance(lookahead, int)
         assert reader.buffered == bound
         # Core announces up to twice what it is told to look ahead.

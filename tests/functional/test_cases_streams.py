@@ -19,7 +19,7 @@ from faust_grpc.declaration import Declaration
 from faust_grpc.protocol import Dead
 from faust_grpc.schema import schema_from
 from faust_grpc.splits import RunningSplit, SplitState
-from faust_grpc.targets import parse_target
+from faust_grpc.targets import parse_targets
 from faust_grpc.testing import Replay, Reset, ScriptedServer, Send, Stall
 
 TICKS = "cases.feed.v1.Feed/Ticks"
@@ -65,7 +65,7 @@ async def reading(target: str, **options: Any) -> AsyncIterator[tuple[RunningSpl
     buffer = options.pop("buffer", Buffer())
     split, taken, connection = Split("main"), Taken(), Connection(target, buffer=buffer)
     declaration = Declaration(
-        name="ticks", target=parse_target(target), method=TICKS, schema=FEED, splits=(split,),
+        name="ticks", targets=parse_targets(target), method=TICKS, schema=FEED, splits=(split,),
         value_type=dict, buffer=buffer, **options,
     )  # fmt: skip
     protocol = declaration.plan(FEED.method(TICKS)).protocol(split, None)

@@ -14,7 +14,7 @@ import faust_grpc
 from faust_grpc.cli.base import commands
 from faust_grpc.declaration import Declaration
 from faust_grpc.schema import DescriptorSet
-from faust_grpc.targets import parse_target
+from faust_grpc.targets import parse_targets
 from faust_grpc.testing import ScriptedServer
 from faust_grpc.testing.orders.history import FILES
 
@@ -85,7 +85,7 @@ def test_the_declaration_can_be_pasted(file: Path, method: str) -> None:
     schema = DescriptorSet(options.pop("schema"))
     declaration = Declaration(
         name="pasted",
-        target=parse_target(pasted.target),
+        targets=parse_targets(pasted.target),
         method=pasted.method,
         schema=schema,
         splits=(faust_grpc.Split("main"),),

@@ -1,59 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-import trustme
 
-from faust_grpc.config import TLS
-from faust_grpc.credentials import Pairs, ask, channel_credentials, check_metadata
+from faust_grpc.credentials import CallMetadata, Pairs, ask, check_metadata
 from faust_grpc.exceptions import CredentialsError
-
-AUTHORITY = trustme.CA()
-ISSUED = AUTHORITY.issue_cert("localhost")
-ROOTS = AUTHORITY.cert_pem.bytes()
-CERTIFICATE = ISSUED.cert_chain_pems[0].bytes()
-KEY = ISSUED.private_key_pem.bytes()
-
-
-def test_pems_from_paths_and_bytes(tmp_path: Path) -> None:
-    roots = tmp_path / "ca.pem"
-    roots.write_bytes(ROOTS)
-    assert channel_credentials(TLS())
-    assert channel_credentials(TLS(roots=str(roots)))
-    assert channel_credentials(TLS(roots=roots))
-    assert channel_credentials(TLS(roots=ROOTS, certificate=CERTIFICATE, key=KEY))
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"roots": "/no/such/ca.pem"}, "'/no/such/ca.pem': cannot be read: No such file"),
-        ({"roots": "/"}, "cannot be read: Is a directory"),
-        ({"roots": b""}, "roots=: is empty"),
-        ({"roots": b" \n"}, "roots=: is empty"),
-        ({"roots": b"/etc/ca.pem"}, "if it is a path, give it as str"),
-        ({"roots": b"\x30\x82" + bytes(500)}, "looks like DER"),
-        ({"roots": ROOTS.decode()}, "PEM text as str"),
-        ({"roots": KEY}, "not a certificate"),
-        ({"certificate": KEY, "key": KEY}, "certificate=: holds a PEM"),
-        ({"certificate": CERTIFICATE, "key": CERTIFICATE}, "key=: holds a PEM certificate"),
-        (
-            {
-                "certificate": CERTIFICATE,
-                "key": b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n",
-            },
-            "the key is encrypted",
-        ),
-    ],
-)
-def test_unusable_pems_are_named(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(CredentialsError) as caught:
-        channel_credentials(TLS(**options))
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert KEY.split(b"\n")[1].decode() not in str(caught.value)
 
 
 def test_metadata_in_the_form_that_grpc_sends() -> None:
@@ -109,3 +62,35 @@ async def test_a_provider_s_own_error_is_passed_on() -> None:
 
     with pytest.raises(LookupError, match="vault is sealed"):
         await ask(broken)
+
+
+def test_what_is_sent_knows_when_it_ends_and_shows_no_value() -> None:
+    sent = CallMetadata({"Authorization": "Bearer hunter2", "x-bin": b"hunter2"}, expires_at=12.5)
+    assert sent == (("authorization", "Bearer hunter2"), ("x-bin", b"hunter2"))
+    assert sent.expires_at == 12.5
+    assert repr(sent) == "<CallMetadata authorization, x-bin>"
+    assert repr(CallMetadata()) == "<CallMetadata empty>"
+    ends = datetime(2030, 1, 1, tzinfo=timezone.utc)
+    assert CallMetadata({}, expires_at=ends).expires_at == ends.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "says"),
+    [(datetime(2030, 1, 1), "no time zone"), ("2030", "not str")],
+)
+def test_a_time_that_cannot_be_used(expires_at: Any, says: str) -> None:
+    with pytest.raises(CredentialsError, match=says):
+        CallMetadata({}, expires_at=expires_at)
+
+
+async def test_a_provider_tells_when_its_answer_ends() -> None:
+    given = CallMetadata({"token": "1"}, expires_at=99.0)
+    assert await ask(lambda: given) is given
+    assert (await ask({"token": "1"})).expires_at is None
+
+
+def test_a_value_that_a_server_repeats_is_hidden() -> None:
+    sent = CallMetadata({"authorization": "Bearer hunter2", "x-tenant": "shop"})
+    assert sent.hide("bad token hunter2") == "bad token <authorization>"
+    assert sent.hide("got 'Bearer hunter2'") == "got '<authorization>'"
+    assert sent.hide("no such shop") == "no such shop"

@@ -14,7 +14,7 @@ from faust_grpc.declaration import Declaration
 from faust_grpc.protocol import Call, DeclaredProtocol, Stop, Wait
 from faust_grpc.schema import schema_from
 from faust_grpc.status import Rule, Verdict
-from faust_grpc.targets import parse_target
+from faust_grpc.targets import parse_targets
 from faust_grpc.types import Split
 
 SCHEMA = schema_from(SETS / "feed.binpb")
@@ -26,7 +26,7 @@ SPLIT = Split("main")
 def started(**options: Any) -> DeclaredProtocol:
     declaration = Declaration(
         name="feed",
-        target=parse_target("127.0.0.1:1"),
+        targets=parse_targets("127.0.0.1:1"),
         method=METHOD.full_name,
         schema=SCHEMA,
         splits=(SPLIT,),
