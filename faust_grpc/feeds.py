@@ -303,7 +303,7 @@ class Feed:
         if key not in self._connections:
             declaration = self.declaration
             self._connections[key] = Connection(
-                declaration.target if target is None else parse_target(target),
+                key,
                 tls=declaration.tls,
                 call_credentials=declaration.call_credentials,
                 proxy=declaration.proxy,
