@@ -24,7 +24,7 @@ from .processes import ChildProcess, free_port
 
 __all__ = ["KafkaBroker", "main"]
 
-#: One node, one Kafka cluster: any name does, but a restart must give the same.
+#: Any name does, but a restart must give the same, and so must all nodes.
 _CLUSTER_ID = "ZmF1c3QtZ3JwYy10ZXN0cw"
 _START_SECONDS = 90.0
 _JAVA_OPTIONS = (
@@ -39,13 +39,16 @@ _JAVA_OPTIONS = (
 
 
 class KafkaBroker(Broker):
-    """Kafka in KRaft mode, one node: everything works, :meth:`kill` and :meth:`restart` too.
+    """Kafka in KRaft mode: everything works, :meth:`kill` and :meth:`restart` too.
+
+    One node, which is a cluster by itself, or one of a :class:`~.kafka_cluster.KafkaCluster`.
 
     Arguments:
         settings: broker properties to set beside ours.
         heap_mb: size of the Java heap, in MB.
         directory: for its data and log.
         port: to listen on, on 127.0.0.1; a free one by default.
+        node: its number in its cluster.
 
     Raises:
         ConfigurationError: the extra ``kafka`` is not installed.
@@ -61,11 +64,15 @@ class KafkaBroker(Broker):
         heap_mb: int = 256,
         directory: Path | None = None,
         port: int | None = None,
+        node: int = 1,
     ) -> None:
         java = _java()
         super().__init__(directory=directory)
+        self.node = node
         self._port = port or free_port()
         self._controller_port = free_port()
+        #: Who decides in the cluster.
+        self.voters = [self.voter]
         self._settings = dict(settings or {})
         self._properties = self.directory / "server.properties"
         self._java = [java, f"-Xmx{heap_mb}m", *_JAVA_OPTIONS]
@@ -81,6 +88,11 @@ class KafkaBroker(Broker):
         """The Java process that serves."""
         return self._process
 
+    @property
+    def voter(self) -> str:
+        """Its number and address, as one of those who decide in the cluster."""
+        return f"{self.node}@127.0.0.1:{self._controller_port}"
+
     def start(self) -> None:
         """Fetch the jars if needed, format the data directory, start, and wait for an answer.
 
@@ -88,25 +100,53 @@ class KafkaBroker(Broker):
             NotReady: it did not start; with the tail of its log.
             HostError: the jars cannot be fetched.
         """
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Do the same without waiting for an answer: alone, a node of a cluster gives none.
+
+        Raises:
+            HostError: the jars cannot be fetched, or the data directory cannot be formatted.
+        """
         classpath = os.pathsep.join(str(jar) for jar in kafka_jars(_say))
         self._process.env["CLASSPATH"] = classpath
         if not (self.directory / "data" / "meta.properties").exists():
             self._format(classpath)
-        self._serve()
+        self._process.start()
+
+    def wait_ready(self) -> None:
+        """Wait for an answer.
+
+        Raises:
+            NotReady: none came in time, or it ended; with the tail of its log.
+        """
+        address = f"127.0.0.1:{self._port}"
+        admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+
+        def answers() -> bool:
+            try:
+                return bool(admin.list_topics(timeout=0.2).brokers)
+            except KafkaException:
+                return False
+
+        self._process.wait_until(answers, _START_SECONDS, f"answer on {address}")
+        self._bootstrap = address
 
     def restart(self) -> None:
         """Start it again on the same port with the same data, killing it first if it runs."""
         if self._process.alive:
             self._process.kill()
-        self._serve()
+        self._process.start()
+        self.wait_ready()
 
     def properties(self) -> dict[str, str]:
         """Return the broker's configuration."""
         listen, control = f"127.0.0.1:{self._port}", f"127.0.0.1:{self._controller_port}"
         return {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@{control}",
+            "node.id": str(self.node),
+            "controller.quorum.voters": ",".join(self.voters),
             "controller.listener.names": "CONTROLLER",
             "listeners": f"PLAINTEXT://{listen},CONTROLLER://{control}",
             "advertised.listeners": f"PLAINTEXT://{listen}",
@@ -156,20 +196,6 @@ class KafkaBroker(Broker):
             status = tool.wait(_START_SECONDS)
         if status:
             raise tool.failure(f"ended with status {status}")
-
-    def _serve(self) -> None:
-        self._process.start()
-        address = f"127.0.0.1:{self._port}"
-        admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-
-        def answers() -> bool:
-            try:
-                return bool(admin.list_topics(timeout=0.2).brokers)
-            except KafkaException:
-                return False
-
-        self._process.wait_until(answers, _START_SECONDS, f"answer on {address}")
-        self._bootstrap = address
 
 
 def _java() -> str:

@@ -26,12 +26,11 @@ app = faust.App(
     CONFIG["app_id"],
     datadir=CONFIG["datadir"],
     store=CONFIG["store"],
-    topic_replication_factor=1,
     worker_redirect_stdouts=False,
     broker_session_timeout=CONFIG["session_seconds"],
     broker_heartbeat_interval=CONFIG["session_seconds"] / 8,
     table_standby_replicas=CONFIG["standby"],
-    **CONFIG["settings"],
+    **{"topic_replication_factor": 1, **CONFIG["settings"]},
 )
 #: Left out, it is the sources' default.
 delivery = {"delivery": CONFIG["delivery"]} if CONFIG["delivery"] else {}
