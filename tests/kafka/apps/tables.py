@@ -1,0 +1,143 @@
+"""A Faust worker with every kind of table, written by an ordinary agent.
+
+Its only argument is JSON: ``id``, ``datadir``, ``settings``, and ``bulk``: load the tables in bulk;
+without it faust_grpc is not imported. After each recovery it prints one line of JSON with all that
+it found in the tables, and after each event that is ``"report"`` one with how many it has had.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import faust
+from faust.sensors.base import Sensor
+from faust.serializers import codecs
+
+CONFIG: dict[str, Any] = json.loads(sys.argv[1])
+OUT = os.dup(1)
+
+
+class Backwards(codecs.Codec):
+    """A codec of the user's."""
+
+    def _dumps(self, s: Any) -> bytes:
+        return json.dumps(s).encode()[::-1]
+
+    def _loads(self, s: bytes) -> Any:
+        return json.loads(s[::-1])
+
+
+codecs.register("backwards", Backwards())
+
+
+class Item(faust.Record):
+    """Stored as JSON, with its name."""
+
+    sku: str
+    quantity: int
+
+
+class Secret(faust.Record, serializer="backwards"):
+    """Stored with the user's codec."""
+
+    text: str
+
+
+class Tagged(faust.Schema):
+    """Needs a header to read what it wrote."""
+
+    def on_dumps_value_prepare_headers(self, value: Any, headers: Any) -> Any:
+        """Say in a header what the value was multiplied with."""
+        return {**(headers or {}), "factor": b"2"}
+
+    def dumps_value(self, app: Any, value: Any, **options: Any) -> Any:
+        """Write twice the value."""
+        return super().dumps_value(app, None if value is None else value * 2, **options)
+
+    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
+        """Read it."""
+        factor = int(dict(message.headers)["factor"])
+        return super().loads_value(app, message, **options) // factor
+
+
+app = faust.App(
+    CONFIG["id"],
+    topic_replication_factor=1,
+    worker_redirect_stdouts=False,
+    broker_session_timeout=6.0,
+    **{"store": "memory://", "table_standby_replicas": 0, **CONFIG["settings"]},
+    datadir=CONFIG["datadir"],
+)
+plain = app.Table("plain", default=int)
+typed = app.Table("typed", default=int, key_type=str, value_type=int)
+items = app.Table("items", value_type=Item)
+untyped = app.Table("untyped")
+secrets = app.Table("secrets", value_type=Secret)
+pairs = app.Table("pairs", default=str)
+windowed = app.Table("windowed", default=int).tumbling(3600.0)
+sets = app.SetTable("sets")
+tagged = app.Table("tagged", schema=Tagged()) if CONFIG.get("tagged") else None
+
+inbox = app.topic(f"{CONFIG['id']}-in", partitions=4, internal=True, key_type=str, value_type=int)
+had = 0
+
+
+@app.agent(inbox)
+async def write(numbers: Any) -> None:
+    """Write all tables for each number; delete in all for every seventh."""
+    global had  # the only state of the program
+    async for key, number in numbers.items():
+        had += 1
+        plain[key] = number
+        typed[key] = number
+        items[key] = Item(sku=key, quantity=number)
+        untyped[key] = {"number": number, "list": [number, None, "x"]}
+        secrets[key] = Secret(text=f"secret {number}")
+        pairs[key, number % 3] = f"pair {number}"
+        windowed[key] += number
+        sets[key].add(number % 5)
+        if tagged is not None:
+            tagged[key] = number
+        if number % 7 == 0:
+            for table in (plain, typed, items, untyped, secrets):
+                del table[key]
+            sets[key].discard(number % 5)
+        tell({"had": had})
+
+
+def tell(what: dict[str, Any]) -> None:
+    os.write(OUT, (json.dumps(what) + "\n").encode())
+
+
+class Recovered(Sensor):
+    """Tells when a recovery is really over."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def on_rebalance_end(self, app: Any, state: Any) -> None:
+        """Show all tables."""
+        tell({"tables": {table.name: contents(table) for table in app.tables.values()}})
+
+
+def contents(table: Any) -> dict[str, str]:
+    def shown(value: Any) -> str:
+        return repr(sorted(value)) if hasattr(value, "discard") else repr(value)
+
+    found = {repr(key): shown(value) for key, value in table.data.items()}
+    return {key: found[key] for key in sorted(found)}
+
+
+app.sensors.add(Recovered())
+if CONFIG.get("bulk"):
+    import faust_grpc.recovery
+
+    faust_grpc.recovery.bulk_recovery(app)
+
+if __name__ == "__main__":
+    sys.argv = [sys.argv[0], "worker", "--without-web", "-l", "info"]
+    app.main()
