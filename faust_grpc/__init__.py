@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .codecs import AnyCodec, ProtobufCodec
-    from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive
+    from .config import TLS, Backoff, Buffer, Checkpoint, Keepalive, Timeouts
     from .credentials import CallMetadata
     from .cursors import Cursor
     from .decoding import ProtoJson
@@ -77,12 +77,13 @@ __all__ = [
     "SplitStatus",
     "Status",
     "TargetError",
+    "Timeouts",
     "Verdict",
 ]
 
 _HOMES = {
     "codecs": ("AnyCodec", "ProtobufCodec"),
-    "config": ("TLS", "Backoff", "Buffer", "Checkpoint", "Keepalive"),
+    "config": ("TLS", "Backoff", "Buffer", "Checkpoint", "Keepalive", "Timeouts"),
     "credentials": ("CallMetadata",),
     "cursors": ("Cursor",),
     "decoding": ("ProtoJson",),

@@ -10,20 +10,36 @@ from .exceptions import ConfigurationError
 
 __all__ = [
     "TLS",
+    "AfterSnapshot",
     "Backoff",
     "Buffer",
     "Checkpoint",
+    "EndPolicy",
     "Guarantee",
     "Keepalive",
+    "PoisonPolicy",
     "ReaderKind",
     "Scope",
+    "Timeouts",
 ]
 
 #: ``auto`` reads a few busy streams in threads and many quiet ones on the event loop.
 ReaderKind = Literal["auto", "threaded", "aio"]
 
+#: Whether the stream goes on behind its snapshot, or is over with it.
+AfterSnapshot = Literal["follow", "stop"]
+
+#: What the end of a stream with status OK means: the next call, a stream that is over, a fault.
+EndPolicy = Literal["reconnect", "stop", "fail"]
+
+#: After a bad message was kept as a dead letter: pass over it, or stop this split.
+PoisonPolicy = Literal["skip", "halt"]
+
 #: What holds when a worker crashes; see the page about guarantees.
 Guarantee = Literal["at_most_once", "at_least_once", "exactly_once"]
+
+#: ``failover``: the first server that can be reached. ``round_robin``: each call the next one.
+Balance = Literal["failover", "round_robin"]
 
 #: ``cluster``: one owner per split. ``worker``: every worker reads every split.
 Scope = Literal["cluster", "worker"]
@@ -37,9 +53,6 @@ def _positive(owner: object) -> None:
                 f"{type(owner).__name__}({option.name}={value!r}): must be greater than 0"
             )
 
-
-#: ``failover``: the first server that can be reached. ``round_robin``: each call the next one.
-Balance = Literal["failover", "round_robin"]
 
 @dataclass(frozen=True, kw_only=True)
 class TLS:
@@ -90,25 +103,67 @@ class Backoff:
     """Exponential backoff with full jitter between the calls of a split.
 
     The delay before attempt *n* is drawn evenly from 0 to ``initial * multiplier^n``, at most
-    ``maximum``. It starts over only after a message was received, not after a mere connect.
+    ``maximum``. It starts over only after a message was received or a call stood for 10 s, not
+    after a mere connect.
 
     Arguments:
         initial_seconds: upper end of the first delay.
         maximum_seconds: upper end of every delay.
         multiplier: growth of the upper end.
+        slow_initial_seconds: upper end of the first delay when the server says that it is at a
+            limit (``RESOURCE_EXHAUSTED``); the lower end is half of it.
+        slow_maximum_seconds: upper end of every such delay.
+        max_attempts: calls in a row without a message after which the split stops; ``None`` is
+            no limit.
+        give_up_after_seconds: time without a message, since a call failed, after which it stops.
     """
 
     initial_seconds: float = 0.5
     maximum_seconds: float = 30.0
     multiplier: float = 2.0
+    slow_initial_seconds: float = 2.0
+    slow_maximum_seconds: float = 60.0
+    max_attempts: int | None = None
+    give_up_after_seconds: float | None = None
 
     def __post_init__(self) -> None:
         _positive(self)
-        if self.maximum_seconds < self.initial_seconds:
-            raise ConfigurationError(
-                f"Backoff: maximum_seconds={self.maximum_seconds} is less than "
-                f"initial_seconds={self.initial_seconds}"
-            )
+        for kind in ("", "slow_"):
+            initial, most = f"{kind}initial_seconds", f"{kind}maximum_seconds"
+            if getattr(self, most) < getattr(self, initial):
+                raise ConfigurationError(
+                    f"Backoff: {most}={getattr(self, most)} is less than "
+                    f"{initial}={getattr(self, initial)}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long silence may last before something is done about it. ``None`` is for ever.
+
+    Arguments:
+        connect_seconds: making a connection (TCP, TLS and HTTP/2's first frames) may take so
+            long.
+        first_message_seconds: after so long without any message since a call was opened, a
+            warning tells the request: nothing may match it.
+        idle_seconds: after so long without any message, skipped ones and heartbeats included, the
+            peer is taken for dead and the next call is made. Off by default: only the author
+            knows how quiet the stream may be.
+        sync_seconds: while a declared snapshot is not complete, its next event may take so long;
+            then the next call is made.
+        max_call_age_seconds: a call is ended between two messages when it is so old, and the
+            next one resumes at once: so that streams spread over servers that were added. Each
+            call's age is drawn from the last quarter, lest all splits move at the same moment.
+    """
+
+    connect_seconds: float = 5.0
+    first_message_seconds: float | None = 60.0
+    idle_seconds: float | None = None
+    sync_seconds: float | None = 60.0
+    max_call_age_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        _positive(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,18 @@ from google.protobuf.message import Message
 from .backoff import Delays
 from .config import (
     TLS,
+    AfterSnapshot,
     Backoff,
     Balance,
     Buffer,
     Checkpoint,
+    EndPolicy,
     Guarantee,
     Keepalive,
+    PoisonPolicy,
     ReaderKind,
     Scope,
+    Timeouts,
 )
 from .connection import STREAMS_PER_CONNECTION, agreed_tls, check_call_credentials
 from .credentials import MetadataProvider, check_metadata
@@ -27,7 +31,7 @@ from .cursors import BoundCursor, Cursor, guarded
 from .decoding import Decoder, ExplodeOption, HeadersOption, SkipOption, build_decoder
 from .exceptions import ConfigurationError, FieldError
 from .fields import getter
-from .protocol import DeclaredProtocol, ErrorField
+from .protocol import DeclaredProtocol, ErrorField, Marker
 from .proxies import ProxyOption, check_proxy
 from .requests import build_request
 from .schema import Method, Schema
@@ -58,6 +62,10 @@ class Declaration:
     skip: SkipOption = None
     error: str | ErrorField | None = None
     rules: tuple[Rule, ...] = ()
+    end_of_snapshot: str | Marker | None = None
+    after_snapshot: AfterSnapshot = "follow"
+    on_end: EndPolicy = "reconnect"
+    on_poison: PoisonPolicy = "skip"
     tls: TLS | bool | None = None
     metadata: MetadataProvider | None = field(default=None, repr=False)
     call_credentials: grpc.CallCredentials | None = field(default=None, repr=False)
@@ -66,6 +74,7 @@ class Declaration:
     streams_per_connection: int = STREAMS_PER_CONNECTION
     keepalive: Keepalive = field(default_factory=Keepalive)
     backoff: Backoff = field(default_factory=Backoff)
+    timeouts: Timeouts = field(default_factory=Timeouts)
     buffer: Buffer = field(default_factory=Buffer)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     reader: ReaderKind = "auto"
@@ -139,7 +148,8 @@ class Declaration:
                 headers=self.headers,
             ),
             self.cursor.bind(method.input, method.output) if self.cursor is not None else None,
-            self._error(method),
+            self._of_message(method, "error"),
+            self._of_message(method, "end_of_snapshot"),
             {split.name: self._request(request, split) for split in self.splits},
         )
 
@@ -151,15 +161,17 @@ class Declaration:
             request.MergeFrom(own)
         return request
 
-    def _error(self, method: Method) -> ErrorField | None:
-        if self.error is None:
+    def _of_message(self, method: Method, option: str) -> Callable[[Any], Any] | None:
+        """Compile an option that is asked about every message: a path or a callable."""
+        value = getattr(self, option)
+        if value is None:
             return None
-        if callable(self.error):
-            return guarded(self.error, "error=")
+        if callable(value):
+            return guarded(value, f"{option}=")
         try:
-            return getter(method.output, self.error)
+            return getter(method.output, value)
         except FieldError as exc:
-            raise FieldError(f"error={self.error!r}: {exc}") from exc
+            raise FieldError(f"{option}={value!r}: {exc}") from exc
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,7 @@ class Plan:
         decoder: bytes → message → records.
         cursor: how to resume.
         error: reads an in-band error.
+        marker: tells the end of the snapshot.
         requests: by name of split.
     """
 
@@ -180,6 +193,7 @@ class Plan:
     decoder: Decoder
     cursor: BoundCursor | None
     error: ErrorField | None
+    marker: Marker | None
     requests: Mapping[str, Message]
 
     def protocol(self, split: Split, resume: CursorValue | None) -> DeclaredProtocol:
@@ -190,15 +204,22 @@ class Plan:
         """
         if self.cursor is not None and resume is not None:
             self.cursor.check(resume, f"{self.declaration.name}/{split.name}")
+        declared = self.declaration
         return DeclaredProtocol(
             self.method,
             self.requests[split.name],
             self.decoder,
-            Delays(self.declaration.backoff),
+            Delays(declared.backoff),
             cursor=self.cursor,
             resume=resume,
             error=self.error,
-            rules=self.declaration.rules,
+            rules=declared.rules,
+            marker=self.marker,
+            after_snapshot=declared.after_snapshot,
+            timeouts=declared.timeouts,
+            on_end=declared.on_end,
+            on_poison=declared.on_poison,
+            renews=callable(declared.metadata),
         )
 
     def take_over(self, old: Plan, protocols: Mapping[str, DeclaredProtocol]) -> None:
@@ -216,7 +237,14 @@ class Plan:
             if self.cursor is not None and protocol.last is not None:
                 self.cursor.check(protocol.last, f"{self.declaration.name}/{name}")
         for name, protocol in protocols.items():
-            protocol.bind(self.method, self.requests[name], self.decoder, self.cursor, self.error)
+            protocol.bind(
+                self.method,
+                self.requests[name],
+                self.decoder,
+                self.cursor,
+                self.error,
+                self.marker,
+            )
         self.decoder.bad_timestamps.count += old.decoder.bad_timestamps.count
 
 
@@ -226,6 +254,7 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "tls": ((TLS, bool), "True or TLS(...)"),
     "keepalive": (Keepalive, "Keepalive(...)"),
     "backoff": (Backoff, "Backoff(...)"),
+    "timeouts": (Timeouts, "Timeouts(...)"),
     "buffer": (Buffer, "Buffer(...)"),
     "checkpoint": (Checkpoint, "Checkpoint(...)"),
 }

@@ -13,14 +13,18 @@ from google.protobuf.message import Message
 from .channels import SourceChannel
 from .config import (
     TLS,
+    AfterSnapshot,
     Backoff,
     Balance,
     Buffer,
     Checkpoint,
+    EndPolicy,
     Guarantee,
     Keepalive,
+    PoisonPolicy,
     ReaderKind,
     Scope,
+    Timeouts,
 )
 from .connection import STREAMS_PER_CONNECTION
 from .credentials import MetadataProvider
@@ -29,7 +33,7 @@ from .declaration import Declaration, splits_from
 from .decoding import ExplodeOption, HeadersOption, SkipOption
 from .exceptions import ConfigurationError
 from .feeds import Feed
-from .protocol import ErrorField
+from .protocol import ErrorField, Marker
 from .proxies import ProxyOption
 from .runner import Runner
 from .schema import SchemaOption, schema_from
@@ -48,8 +52,11 @@ class SplitStatus:
     Arguments:
         name: the split.
         partition: the partition its events belong to.
-        state: what it is doing: connecting, open, receiving, waiting, fatal.
+        state: what it is doing: connecting, open, receiving, synced, waiting, stuck, paused,
+            finished, fatal.
         reason: why, for people.
+        rule: the rule that decided about the last end of a call.
+        hint: what the last calls have in common, if they end alike.
         messages: received in this process.
         unacked: delivered and not finished by every agent.
         buffered: read ahead.
@@ -65,6 +72,8 @@ class SplitStatus:
     partition: int
     state: str
     reason: str
+    rule: str
+    hint: str
     messages: int
     unacked: int
     buffered: int
@@ -84,6 +93,8 @@ class SplitStatus:
             partition=split.partition,
             state=split.state.value,
             reason=split.reason,
+            rule=split.protocol.rule,
+            hint=split.protocol.hint,
             messages=split.protocol.messages,
             unacked=split.unacked,
             buffered=split.buffered,
@@ -142,6 +153,14 @@ class GrpcSource(SourceChannel):
         skip: messages to pass over: a field path that is set, a callable that is true, or several.
         error: an error inside a message: a field path or a callable; see :data:`ErrorField`.
         rules: what endings of calls mean, asked before the built-in ones.
+        end_of_snapshot: for methods that send all there is first, then changes: a field path that
+            is set, or a callable that is true, for the message that completes the snapshot. The
+            split is ``synced`` from there on. Positions before it are not resumed behind.
+        after_snapshot: ``"follow"`` what comes behind the snapshot, or ``"stop"`` there.
+        on_end: when the server ends the stream with OK: ``"reconnect"``, ``"stop"`` (the split is
+            finished), or ``"fail"`` (it needs a person).
+        on_poison: when a bad message is kept as a dead letter: ``"skip"`` it, or ``"halt"`` this
+            split until a person resumes it.
         schema: where the types come from: a generated module or stub, a descriptor set (path,
             bytes or base64 text), ``.proto`` files; default: the server's reflection service, of
             which :class:`Reflection` says more.
@@ -157,6 +176,7 @@ class GrpcSource(SourceChannel):
         streams_per_connection: calls that share one TCP connection at most.
         keepalive: pings that notice a dead connection.
         backoff: delays between calls.
+        timeouts: how long silence may last, and how old a call may get.
         buffer: bounds on what is read ahead and un-acked.
         checkpoint: when cursors are saved.
         reader: ``"auto"``, ``"threaded"`` or ``"aio"``.
@@ -189,6 +209,10 @@ class GrpcSource(SourceChannel):
         skip: SkipOption = None,
         error: str | ErrorField | None = None,
         rules: Sequence[Rule] = (),
+        end_of_snapshot: str | Marker | None = None,
+        after_snapshot: AfterSnapshot = "follow",
+        on_end: EndPolicy = "reconnect",
+        on_poison: PoisonPolicy = "skip",
         schema: SchemaOption = None,
         tls: TLS | bool | None = None,
         metadata: MetadataProvider | None = None,
@@ -198,6 +222,7 @@ class GrpcSource(SourceChannel):
         streams_per_connection: int = STREAMS_PER_CONNECTION,
         keepalive: Keepalive | None = None,
         backoff: Backoff | None = None,
+        timeouts: Timeouts | None = None,
         buffer: Buffer | None = None,
         checkpoint: Checkpoint | None = None,
         reader: ReaderKind = "auto",
@@ -209,6 +234,9 @@ class GrpcSource(SourceChannel):
         try:
             _one_of("reader", reader, ("auto", "threaded", "aio"))
             _one_of("balance", balance, ("failover", "round_robin"))
+            _one_of("after_snapshot", after_snapshot, ("follow", "stop"))
+            _one_of("on_end", on_end, ("reconnect", "stop", "fail"))
+            _one_of("on_poison", on_poison, ("skip", "halt"))
             _one_of("scope", scope, ("cluster", "worker"))
             _one_of("delivery", delivery, (None, "at_most_once", "at_least_once", "exactly_once"))
             _check_dead_letter(dead_letter)
@@ -228,6 +256,10 @@ class GrpcSource(SourceChannel):
                 skip=skip,
                 error=error,
                 rules=tuple(rules),
+                end_of_snapshot=end_of_snapshot,
+                after_snapshot=after_snapshot,
+                on_end=on_end,
+                on_poison=on_poison,
                 tls=tls,
                 metadata=metadata,
                 call_credentials=call_credentials,
@@ -236,6 +268,7 @@ class GrpcSource(SourceChannel):
                 streams_per_connection=streams_per_connection,
                 keepalive=keepalive or Keepalive(),
                 backoff=backoff or Backoff(),
+                timeouts=timeouts or Timeouts(),
                 buffer=buffer or Buffer(),
                 checkpoint=checkpoint or Checkpoint(),
                 reader=reader,

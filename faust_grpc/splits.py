@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from typing import Protocol as Interface
 
-from grpc import StatusCode
-
 from .acks import Delivery
+from .calls import Calls
 from .config import Buffer, ReaderKind
 from .connection import Connection
-from .credentials import MetadataProvider, ask
+from .credentials import MetadataProvider
 from .protocol import (
     Action,
     Call,
@@ -28,8 +26,7 @@ from .protocol import (
     Wait,
     Warn,
 )
-from .readers import choose, open_reader
-from .readers.base import Reader
+from .readers import Reader
 from .states import SplitState
 from .types import Split, Status
 
@@ -40,12 +37,9 @@ logger = logging.getLogger(__name__)
 #: Messages handled before the event loop gets its turn: about a millisecond.
 _SLICE = 256
 
-#: A call whose credentials end is made anew so long before.
-_EXPIRY_MARGIN_SECONDS = 5.0
-
 _RECEIVING = (SplitState.RECEIVING, SplitState.SYNCED)
 #: Nothing is read until somebody says so.
-_AT_REST = (SplitState.PAUSED, SplitState.FATAL, SplitState.FINISHED)
+_AT_REST = (SplitState.PAUSED, SplitState.FATAL, SplitState.FINISHED, SplitState.CLOSED)
 
 
 class Sink(Interface):
@@ -108,14 +102,18 @@ class RunningSplit:
         self._connection = connection
         self._sink = sink
         self._buffer = buffer
-        self._kind = reader
-        self._streams = streams
-        self._metadata = metadata
         self._mark = protocol.mark
-        self._reader: Reader | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._ending: set[asyncio.Task[None]] = set()
+        self._calls = Calls(
+            connection,
+            buffer,
+            reader,
+            streams,
+            metadata,
+            wake=self._wake,
+            failed=self._ended,
+            expires=self._expires,
+            tick=self._tick,
+        )
         self._pump_soon = False
         #: Messages wait for agents to finish others; looked at again at half of the bound.
         self._starved = False
@@ -136,7 +134,7 @@ class RunningSplit:
     def pause(self, reason: str = "on request") -> None:
         """End the call and make no other until :meth:`resume`; agents keep what they hold."""
         if self._state is not SplitState.CLOSED:
-            self._drop_call()
+            self._calls.drop()
             self._become(SplitState.PAUSED, reason)
 
     def resume(self, *, skip: bool = False) -> None:
@@ -152,13 +150,13 @@ class RunningSplit:
         """
         if skip:
             self.protocol.skip()
-        if self._state in _AT_REST:
+        if self._state in _AT_REST and self._state is not SplitState.CLOSED:
             self._open_anew()
 
     def restart(self) -> None:
         """Drop the call, whatever its state, and make a new one at once."""
         if self._state is not SplitState.CLOSED:
-            self._drop_call()
+            self._calls.drop()
             self._open_anew()
 
     def hold(self) -> None:
@@ -179,19 +177,20 @@ class RunningSplit:
         self._become(SplitState.CLOSED, "")
         self.is_live = False
         self._held = True
-        self._drop_call()
+        self._calls.drop()
 
     async def closed(self) -> None:
         """Wait until nothing of a cancelled split runs any more."""
-        if self._ending:
-            await asyncio.wait(self._ending)
+        await self._calls.closed()
 
     # What others see
 
     @property
     def state(self) -> SplitState:
         """What it is doing."""
-        return SplitState.STUCK if self.stuck and self._reader is not None else self._state
+        if self.stuck and self._state not in _AT_REST:
+            return SplitState.STUCK
+        return self._state
 
     @property
     def reason(self) -> str:
@@ -206,7 +205,8 @@ class RunningSplit:
     @property
     def buffered(self) -> int:
         """Messages read ahead."""
-        return self._reader.buffered if self._reader is not None else 0
+        reader = self._calls.reader
+        return reader.buffered if reader is not None else 0
 
     def acked(self, delivery: Delivery) -> None:
         """All subscriptions finished one record of a delivery."""
@@ -225,7 +225,7 @@ class RunningSplit:
 
     def _wake(self) -> None:
         """The reader has news."""
-        reader = self._reader
+        reader = self._calls.reader
         if reader is None:
             return
         if reader.is_open and self._state is SplitState.CONNECTING:
@@ -236,7 +236,7 @@ class RunningSplit:
 
     def _pump(self) -> None:
         self._pump_soon = False
-        reader = self._reader
+        reader = self._calls.reader
         if reader is None or self._held:
             return
         room = self._room()
@@ -246,7 +246,7 @@ class RunningSplit:
                 self._become(SplitState.RECEIVING, "")
                 self._watch()
             self._deliver(reader, min(room, _SLICE))
-            if self._reader is not reader:
+            if self._calls.reader is not reader:
                 return
         if reader.buffered:
             if self._room() > 0:
@@ -254,7 +254,7 @@ class RunningSplit:
             else:
                 self._starved = True
         elif reader.status is not None:
-            self._reader = None
+            self._calls.ended()
             self._ended(reader.status)
 
     def _deliver(self, reader: Reader, limit: int) -> None:
@@ -267,7 +267,7 @@ class RunningSplit:
                 else:
                     deliveries = self._hand_over(deliveries)  # first what came before it
                     self._perform_one(action)
-            if self._reader is not reader:
+            if self._calls.reader is not reader:
                 break  # the call was dropped: what it still brought is read again
         self._hand_over(deliveries)
 
@@ -302,26 +302,25 @@ class RunningSplit:
                 self._sink.dead(self, action)
             case Call():
                 self._become(SplitState.CONNECTING, "")
-                self._opening = asyncio.ensure_future(self._open(action))
+                self._calls.open(action)
                 self._watch()
             case Send():
-                if self._reader is not None:
-                    self._reader.send(action.request)
+                if self._calls.reader is not None:
+                    self._calls.reader.send(action.request)
             case Wait():
                 self._wait(action)
             case Warn():
                 logger.warning("%s/%s: %s", self.source, self.name, action.text)
             case Close():
-                if self._reader is not None:
-                    self._reader.cancel()  # its end follows what it had brought
+                self._calls.close()
             case Synced():
                 self._become(SplitState.SYNCED, "")
             case Finish():
-                self._drop_call()
+                self._calls.drop()
                 self._become(SplitState.FINISHED, action.reason)
                 logger.info("%s/%s: finished: %s", self.source, self.name, action.reason)
             case Stop():
-                self._drop_call()
+                self._calls.drop()
                 self._become(SplitState.FATAL, action.reason)
                 self._sink.stopped(self, action.reason)
 
@@ -330,18 +329,9 @@ class RunningSplit:
     def _open_anew(self) -> None:
         self._perform(self.protocol.start(self._now()))
 
-    async def _open(self, call: Call) -> None:
-        try:
-            metadata = await ask(self._metadata)
-        except Exception as exc:  # a user's provider: its failure is an ended call like another
-            self._ended(Status(StatusCode.UNKNOWN, f"metadata provider: {exc!r}"))
-            return
-        if metadata.expires_at is not None:
-            left = metadata.expires_at - time.time() - _EXPIRY_MARGIN_SECONDS
-            self.protocol.expires(self._now() + max(left, _EXPIRY_MARGIN_SECONDS))
-            self._watch()
-        kind = choose(self._kind, client_streaming=call.client_streaming, streams=self._streams())
-        self._reader = open_reader(kind, self._connection, call, self._buffer, metadata, self._wake)
+    def _expires(self, at: float) -> None:
+        self.protocol.expires(at)
+        self._watch()
 
     def _ended(self, status: Status) -> None:
         if self._state is SplitState.CLOSED:
@@ -352,7 +342,7 @@ class RunningSplit:
         self._perform(self.protocol.ended(status, self._now()))
 
     def _wait(self, action: Wait) -> None:
-        self._drop_call()
+        self._calls.drop()
         self._become(SplitState.WAITING, action.reason)
         attempt = action.attempt
         if attempt & (attempt - 1) == 0:  # 1, 2, 4, 8, …: log lines grow slower than attempts
@@ -364,45 +354,22 @@ class RunningSplit:
                 attempt + 1,
                 action.seconds,
             )
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(action.seconds, self._tick)
+        self._calls.wait(action.seconds)
 
     def _watch(self) -> None:
-        """Have the protocol asked when its next deadline has come, and no sooner than it is."""
-        deadline = self.protocol.deadline
-        timer = self._timer
-        if deadline is None or (timer is not None and timer.when() <= deadline):
-            return  # deadlines move on with every message; then the timer finds nothing due
-        if timer is not None:
-            timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+        """Have the protocol asked when its next deadline has come."""
+        self._calls.watch(self.protocol.deadline)
 
     def _tick(self) -> None:
-        self._timer = None
-        if self._reader is not None and self._reader.buffered:
-            self.protocol.heard(self._now())  # it is we who are silent
-        self._perform(self.protocol.tick(self._now()))
-        if self._timer is None:
-            self._watch()
+        now = self._now()
+        if self.buffered:
+            self.protocol.heard(now)  # it is we who are silent
+        self._perform(self.protocol.tick(now))
+        self._watch()
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-    def _drop_call(self) -> None:
-        """Cancel whatever is open, opening or waiting."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._opening is not None and self._opening is not asyncio.current_task():
-            self._opening.cancel()
-        self._opening = None
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
-            ending = asyncio.ensure_future(reader.closed())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
 
     def _become(self, state: SplitState, reason: str) -> None:
         self._state = state

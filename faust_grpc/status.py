@@ -19,10 +19,16 @@ class Verdict(Enum):
 
     #: Open the next call after a delay.
     RETRY = "retry"
+    #: The same, after a longer delay: the server is at a limit.
+    SLOW = "slow"
+    #: The stream is over; nobody has to act.
+    END = "end"
     #: No call of ours will do better: a person has to act.
     FATAL = "fatal"
     #: The server can no longer resume from our cursor.
     CURSOR_LOST = "cursor lost"
+    #: The next message cannot be received: asked for once more, then it is a bad message.
+    POISON = "poison"
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,11 @@ class Rule:
     pattern: str = ""
     hint: str = ""
 
+    def __str__(self) -> str:
+        code = self.code.name if self.code is not None else "any status"
+        pattern = f" {self.pattern!r}" if self.pattern else ""
+        return f"{code}{pattern}: {self.verdict.value}"
+
     def matches(self, status: Status) -> bool:
         """Return whether this rule speaks of such an ending."""
         if self.code is not None and self.code is not status.code:
@@ -57,7 +68,7 @@ class Rule:
 BUILT_IN_RULES: tuple[Rule, ...] = (
     Rule(
         StatusCode.RESOURCE_EXHAUSTED,
-        Verdict.FATAL,
+        Verdict.POISON,
         "received message larger than max",
         "raise Buffer(message_size_bytes=...), or leave it None for no limit",
     ),
@@ -73,7 +84,22 @@ BUILT_IN_RULES: tuple[Rule, ...] = (
         "invalid metadata",
         "a metadata name or value has characters that HTTP/2 does not allow",
     ),
-    Rule(StatusCode.INVALID_ARGUMENT, Verdict.FATAL, hint="the server refuses the request"),
+    Rule(
+        StatusCode.UNAVAILABLE,
+        Verdict.FATAL,
+        "missing selected ALPN property",
+        "no gRPC server, or something before it that speaks no HTTP/2",
+    ),
+    Rule(StatusCode.INTERNAL, Verdict.POISON, "decompress"),
+    Rule(StatusCode.INTERNAL, Verdict.POISON, "compression bit set"),
+    Rule(
+        StatusCode.INTERNAL,
+        Verdict.RETRY,
+        "lagged",
+        "this reader is too slow for the server: an overflow policy in Buffer(), agents that take "
+        "batches, or more splits",
+    ),
+    Rule(StatusCode.INVALID_ARGUMENT, Verdict.CURSOR_LOST, hint="the server refuses the request"),
     Rule(StatusCode.NOT_FOUND, Verdict.FATAL, hint="the server does not know what is asked for"),
     Rule(StatusCode.ALREADY_EXISTS, Verdict.FATAL),
     Rule(StatusCode.PERMISSION_DENIED, Verdict.FATAL, hint="check metadata= or certificates"),
@@ -82,10 +108,11 @@ BUILT_IN_RULES: tuple[Rule, ...] = (
     Rule(StatusCode.DATA_LOSS, Verdict.FATAL, hint="the server lost data it had promised"),
     Rule(StatusCode.OUT_OF_RANGE, Verdict.CURSOR_LOST),
     Rule(StatusCode.FAILED_PRECONDITION, Verdict.CURSOR_LOST),
+    Rule(StatusCode.RESOURCE_EXHAUSTED, Verdict.SLOW),
 )
 
-#: Everything else: UNAVAILABLE, INTERNAL, UNKNOWN, ABORTED, RESOURCE_EXHAUSTED,
-#: DEADLINE_EXCEEDED, a CANCELLED that is not ours, and OK (streams that never end do end).
+#: Everything else: UNAVAILABLE, INTERNAL, UNKNOWN, ABORTED, DEADLINE_EXCEEDED, a CANCELLED that is
+#: not ours, and OK (streams that never end do end).
 _OTHERWISE = Rule(None, Verdict.RETRY)
 
 

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from .base import Action, Call, Checkpoint, Dead, Protocol, Send, Stop, Wait
-from .declared import Counts, DeclaredProtocol, ErrorField
+from .base import (
+    Action,
+    Call,
+    Checkpoint,
+    Close,
+    Dead,
+    Finish,
+    Protocol,
+    Send,
+    Stop,
+    Synced,
+    Wait,
+    Warn,
+)
+from .declared import Counts, DeclaredProtocol, ErrorField, Marker
 
 __all__ = [
     "Action",
     "Call",
     "Checkpoint",
+    "Close",
     "Counts",
     "Dead",
     "DeclaredProtocol",
     "ErrorField",
+    "Finish",
+    "Marker",
     "Protocol",
     "Send",
     "Stop",
+    "Synced",
     "Wait",
+    "Warn",
 ]

@@ -14,7 +14,20 @@ from typing import TypeAlias
 from ..acks import Delivery
 from ..types import CursorValue, Metadata, Status
 
-__all__ = ["Action", "Call", "Checkpoint", "Dead", "Protocol", "Send", "Stop", "Wait"]
+__all__ = [
+    "Action",
+    "Call",
+    "Checkpoint",
+    "Close",
+    "Dead",
+    "Finish",
+    "Protocol",
+    "Send",
+    "Stop",
+    "Synced",
+    "Wait",
+    "Warn",
+]
 
 
 @dataclass(frozen=True)
@@ -79,42 +92,89 @@ class Stop:
     Arguments:
         reason: what happened and what would help, one line.
         lost_cursor: the server can no longer resume from the saved cursor.
+        poison: it halted on a bad message.
     """
 
     reason: str
     lost_cursor: bool = False
+    poison: bool = False
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The stream is over, as it was declared to be: nobody has to act."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """End the open call from our side, take what it had brought, then report its end.
+
+    Arguments:
+        reason: why, for people.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Synced:
+    """The snapshot is complete with what was delivered before this."""
+
+
+@dataclass(frozen=True)
+class Warn:
+    """Tell people; nothing else changes."""
+
+    text: str
 
 
 #: A delivery is an action itself: this is the hot path.
-Action: TypeAlias = "Call | Send | Delivery | Dead | Wait | Stop"
+Action: TypeAlias = "Call | Send | Delivery | Dead | Wait | Stop | Finish | Close | Synced | Warn"
 
 
 class Protocol(ABC):
-    """One split's life. Every method is an event and returns the actions to take, in order."""
+    """One split's life. Every method is an event and returns the actions to take, in order.
+
+    ``now`` is monotonic time in seconds, from any origin. Who drives a protocol without it gets no
+    time-outs and no limits of time.
+    """
 
     @abstractmethod
-    def start(self) -> Iterable[Action]:
-        """The split is ours and nothing is open: usually answers with a :class:`Call`."""
+    def start(self, now: float = 0.0) -> Iterable[Action]:
+        """The split is ours and nothing is open: usually answers with a :class:`Call`.
+
+        Also after a person had stopped it, or wants a new call: what was open is dropped.
+        """
 
     @abstractmethod
-    def opened(self) -> Iterable[Action]:
+    def opened(self, now: float = 0.0) -> Iterable[Action]:
         """The server accepted the call (its headers arrived)."""
 
     @abstractmethod
     def message(self, raw: bytes) -> Iterable[Action]:
         """One message arrived."""
 
+    def heard(self, now: float) -> None:  # noqa: B027  # most protocols need no clock
+        """A batch of messages is about to be handed in, or waits to be."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`tick` must be called at the latest while a call is open; ``None``: never."""
+        return None
+
     @abstractmethod
     def acked(self, delivery: Delivery) -> None:
         """Every subscription finished the events of a delivery (the hot path: no actions)."""
 
     @abstractmethod
-    def ended(self, status: Status) -> Iterable[Action]:
+    def ended(self, status: Status, now: float = 0.0) -> Iterable[Action]:
         """The call is over and its last message was handed in."""
 
     @abstractmethod
-    def tick(self) -> Iterable[Action]:
-        """The delay of the last :class:`Wait` is over."""
+    def tick(self, now: float = 0.0) -> Iterable[Action]:
+        """The delay of the last :class:`Wait` is over, or :attr:`deadline` has come."""
 
     @abstractmethod
     def checkpoint(self) -> Checkpoint | None:

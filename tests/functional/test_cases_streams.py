@@ -139,7 +139,7 @@ async def test_D12_one_beyond_the_limit_ends_the_split_and_says_so() -> None:
         async with reading(server.target, buffer=buffer) as (split, taken):
             await taken.until(lambda: taken.stops)
             assert split.state is SplitState.FATAL
-            assert split.protocol.counts.calls == 1
+            assert split.protocol.counts.calls == 2
     (reason,) = taken.stops
     assert "Received message larger than max" in reason
     assert "Buffer(message_size_bytes=...)" in reason

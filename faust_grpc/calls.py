@@ -1,0 +1,148 @@
+"""A split's calls, one after another: at most one is open, opening, or waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from grpc import StatusCode
+
+from .config import Buffer, ReaderKind
+from .connection import Connection
+from .credentials import MetadataProvider, ask
+from .exceptions import FaustGrpcError
+from .protocol import Call
+from .readers import choose, open_reader
+from .readers.base import Reader
+from .types import Status
+
+__all__ = ["Calls"]
+
+#: A call whose credentials end is made anew so long before.
+EXPIRY_MARGIN_SECONDS = 5.0
+
+
+class Calls:
+    """Opens and drops the calls of one split, and keeps its one timer.
+
+    Everything runs on the event loop.
+
+    Arguments:
+        connection: the gRPC channel to call on.
+        buffer: bounds.
+        reader: which kind of reader.
+        streams: returns how many splits run in this process, for ``reader="auto"``.
+        metadata: asked before every call.
+        wake: the reader has news.
+        failed: the call ended before there was a reader.
+        expires: told until when a call's credentials are good (time of the loop).
+        tick: the timer's time has come.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        buffer: Buffer,
+        reader: ReaderKind,
+        streams: Callable[[], int],
+        metadata: MetadataProvider | None,
+        *,
+        wake: Callable[[], None],
+        failed: Callable[[Status], None],
+        expires: Callable[[float], None],
+        tick: Callable[[], None],
+    ) -> None:
+        #: What the open call brings; ``None`` when there is none.
+        self.reader: Reader | None = None
+        self._connection = connection
+        self._buffer = buffer
+        self._kind = reader
+        self._streams = streams
+        self._metadata = metadata
+        self._wake = wake
+        self._failed = failed
+        self._expires = expires
+        self._on_tick = tick
+        self._opening: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def open(self, call: Call) -> None:
+        """Make a call; ``reader`` is there once its metadata is known."""
+        self._opening = asyncio.ensure_future(self._open(call))
+
+    async def _open(self, call: Call) -> None:
+        try:
+            metadata = await ask(self._metadata)
+        except Exception as exc:  # a user's provider: its failure is an ended call like another
+            self._failed(Status(StatusCode.UNKNOWN, f"metadata provider: {exc!r}"))
+            return
+        if metadata.expires_at is not None:
+            left = metadata.expires_at - time.time() - EXPIRY_MARGIN_SECONDS
+            now = asyncio.get_running_loop().time()
+            self._expires(now + max(left, EXPIRY_MARGIN_SECONDS))
+        kind = choose(self._kind, client_streaming=call.client_streaming, streams=self._streams())
+        try:
+            self.reader = open_reader(
+                kind, self._connection, call, self._buffer, metadata, self._wake
+            )
+        except FaustGrpcError as exc:  # certificates that are being renewed, say
+            self._failed(Status(StatusCode.UNKNOWN, str(exc)))
+
+    def ended(self) -> None:
+        """The open call is over and everything was taken from it."""
+        self.reader = None
+
+    def close(self) -> None:
+        """End the open call; its end follows what it had brought."""
+        if self.reader is not None:
+            self.reader.cancel()
+        else:
+            self.drop()
+            self._failed(Status(StatusCode.CANCELLED, ours=True))
+
+    def drop(self) -> None:
+        """Cancel whatever is open, opening or waited for; nothing more comes of it."""
+        self._cancel_timer()
+        if self._opening is not None and self._opening is not asyncio.current_task():
+            self._opening.cancel()
+        self._opening = None
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            reader.cancel()
+            ending = asyncio.ensure_future(reader.closed())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    async def closed(self) -> None:
+        """Wait until nothing of dropped calls runs any more."""
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    # The timer
+
+    def wait(self, seconds: float) -> None:
+        """Tick after a delay."""
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
+
+    def watch(self, deadline: float | None) -> None:
+        """Tick at a deadline, or before: deadlines move on with every message, the timer does not.
+
+        Arguments:
+            deadline: time of the loop; ``None``: there is none.
+        """
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._on_tick()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
