@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import Producer
@@ -12,14 +13,15 @@ from faust.types import AppT
 from faust.types.tuples import TP
 
 from .changelog import Batch, Changelog, Record, Write, encode
-from .cursors import dump_cursor, load_cursor
+from .changes import Change, Changes
 from .exceptions import WriteFailed
 from .kafka import check_transactions, connection_options, producer
 from .protocol import Checkpoint
+from .saved import Saved
 from .seams import CheckpointTable
+from .sends import Sends
 from .splits import RunningSplit
 from .subscriptions import Lease
-from .types import CursorValue
 from .writers import PlainWriter, TransactionalWriter
 
 __all__ = ["LEASE_PART", "Checkpoints", "Cut"]
@@ -43,6 +45,9 @@ class Cut(NamedTuple):
     tables: list[Record]
     cursors: list[Record]
     moved: list[tuple[RunningSplit, Checkpoint]]
+    changes: list[Change]
+    #: What the cursors' records say, by source and split.
+    saved: dict[tuple[str, str], Saved]
     batch: Batch | None
 
 
@@ -59,6 +64,8 @@ class Checkpoints:
         self.lease = lease
         self.kafka_options: dict[str, Any] = {}
         self.changelog = Changelog()
+        self._changes = Changes()
+        self.sends = Sends()
         self.plain = PlainWriter(self._new_producer)
         #: Of an application with an exactly-once source; then it writes everything.
         self.transactions: TransactionalWriter | None = None
@@ -69,12 +76,7 @@ class Checkpoints:
         """Make the table of a source; before Faust starts its tables."""
         app = self.app
         self._tables[source] = app.tables.add(  # type: ignore[assignment]
-            CheckpointTable(
-                app,
-                name=f"{source}-checkpoint",
-                partitions=app.conf.topic_partitions,
-                beacon=app.tables.beacon,
-            )
+            CheckpointTable.of(app, source, beacon=app.tables.beacon)
         )
 
     def use_transactions(self, source: str) -> None:
@@ -92,10 +94,28 @@ class Checkpoints:
         """The changelog topics of the tables."""
         return [table.changelog_topic_name for table in self._tables.values()]
 
-    def cursors(self, source: str) -> Mapping[str, CursorValue]:
+    def saved(self, source: str) -> Mapping[str, Saved]:
         """Return what is saved for a source, by split."""
         table: Any = self._tables[source].data
-        return {split: load_cursor(stored["cursor"]) for split, stored in table.data.items()}
+        return {split: Saved.load(stored) for split, stored in table.data.items()}
+
+    def change(
+        self, source: str, split: str, partition: int, apply: Callable[[Saved], Saved]
+    ) -> asyncio.Future[None]:
+        """Have a record changed with the next checkpoint.
+
+        Arguments:
+            source: its name.
+            split: its name.
+            partition: where it belongs.
+            apply: what is saved → what is to be saved.
+
+        Returns:
+            Done when it is written; a ``HostError`` if the partition goes away before.
+        """
+        change = Change(source, split, partition, apply)
+        self._changes.add(change)
+        return change.done
 
     # One checkpoint: cut, then write
 
@@ -118,21 +138,40 @@ class Checkpoints:
                 checkpoint = split.protocol.checkpoint()
                 if checkpoint is not None:
                     moved.setdefault(split.partition, []).append((split, checkpoint))
+        changes = self._changes.take(partitions)
         batches = {batch.partition: batch for batch in self.changelog.snapshot(partitions)}
         cuts = []
-        for partition in sorted({*moved, *batches}):
+        for partition in sorted({*moved, *changes, *batches}):
             batch = batches.get(partition)
-            ours = moved.get(partition, [])
+            ours, changed = moved.get(partition, []), changes.get(partition, [])
+            saved = self._to_be_saved(ours, changed)
             tables = await encode([batch]) if batch is not None else []
-            cursors = await encode([self._cursors(partition, ours)])
-            cuts.append(Cut(partition, tables, cursors, ours, batch))
+            cursors = await encode([self._cursors(partition, saved)])
+            cuts.append(Cut(partition, tables, cursors, ours, changed, saved, batch))
         self._measure(cuts)
         return cuts
 
-    def _cursors(self, partition: int, moved: Iterable[tuple[RunningSplit, Checkpoint]]) -> Batch:
+    def _to_be_saved(
+        self, moved: Iterable[tuple[RunningSplit, Checkpoint]], changes: Sequence[Change]
+    ) -> dict[tuple[str, str], Saved]:
+        saved: dict[tuple[str, str], Saved] = {}
+        for split, checkpoint in moved:
+            record = self._record(split.source, split.name)
+            saved[split.source, split.name] = replace(record, cursor=checkpoint.cursor)
+        for change in changes:
+            key = change.source, change.split
+            saved[key] = change.apply(saved.get(key) or self._record(*key))
+        return saved
+
+    def _record(self, source: str, split: str) -> Saved:
+        table: Any = self._tables[source].data
+        stored = table.data.get(split)
+        return Saved() if stored is None else Saved.load(stored)
+
+    def _cursors(self, partition: int, saved: Mapping[tuple[str, str], Saved]) -> Batch:
         writes = [
-            Write(self._tables[split.source], split.name, _stored(checkpoint), None, None)
-            for split, checkpoint in moved
+            Write(self._tables[source], split, record.dump(), None, None)
+            for (source, split), record in saved.items()
         ]
         return Batch(partition, {}, writes)
 
@@ -146,13 +185,14 @@ class Checkpoints:
         """Write what was taken; return whether it worked, or is to be tried again.
 
         Raises:
-            Fenced: another worker has a partition.
+            HostError: another worker has a partition, or what an agent sent was refused.
             WriteFailed: the lease was lost in the middle of a transaction: whether it was
                 committed is not known, and the partitions must be given up.
         """
         if not cuts:
             return True
         if self.transactions is not None:
+            await self.sends.arrived(self._may_write)
             commits = [self._commit(self.transactions, cut) for cut in cuts]
             # All of them, also when one fails: a store must know what was committed.
             for failure in await asyncio.gather(*commits, return_exceptions=True):
@@ -160,10 +200,12 @@ class Checkpoints:
                     raise failure
             return True
         try:
+            await self.sends.arrived(self._may_write)
             offsets = await self._write_plainly(cuts)
         except WriteFailed as exc:
             logger.error("Checkpoint not saved, trying again: %s", exc)
             self.changelog.put_back(cut.batch for cut in cuts if cut.batch is not None)
+            self._changes.put_back(change for cut in cuts for change in cut.changes)
             return False
         self._note_persisted(offsets)
         for cut in cuts:
@@ -190,8 +232,10 @@ class Checkpoints:
     def _note_saved(self, cut: Cut) -> None:
         for split, checkpoint in cut.moved:
             split.protocol.saved(checkpoint)
-            table = self._tables[split.source]
-            table.remember(split.name, split.partition, _stored(checkpoint))
+        for (source, name), record in cut.saved.items():
+            self._tables[source].remember(name, cut.partition, record.dump())
+        for change in cut.changes:
+            change.written()
 
     def _note_persisted(self, offsets: Mapping[TP, int]) -> None:
         """Tell the stores on disk how far their changelog is written: recovery starts there."""
@@ -224,6 +268,7 @@ class Checkpoints:
     def own(self, partitions: frozenset[int]) -> None:
         """Take table writes for these partitions only."""
         self.changelog.own(partitions)
+        self._changes.keep(partitions)
         if self.transactions is not None:
             self.transactions.keep(partitions)
 
@@ -276,7 +321,3 @@ class Checkpoints:
 async def in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
     """Run a function that blocks; it finishes even when nobody waits for it any more."""
     return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
-
-
-def _stored(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"cursor": dump_cursor(checkpoint.cursor)}

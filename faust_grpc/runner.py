@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from faust.sensors.base import Sensor
@@ -26,8 +26,10 @@ from .exceptions import (
     WriteFailed,
 )
 from .feeds import Assigned, Feed
+from .lifecycle import Lifecycle, Phase
 from .ownership import Ownership
 from .recovery import BulkRecovery
+from .saved import Saved
 from .saving import Saving
 from .subscriptions import Lease
 
@@ -54,6 +56,9 @@ class Runner(Sensor):
         self.feeds: dict[str, Feed] = {}
         self.lease = Lease()
         self.checkpoints = Checkpoints(app, self.lease)
+        self.lifecycle = Lifecycle(app)
+        #: Called before Faust's web server and tables start.
+        self.starting: list[Callable[[], None]] = []
         self.recovery = BulkRecovery(app, self._before_recovery, self.checkpoints.kafka_options)
         self._ownership = Ownership(app, self.checkpoints)
         self._saving = Saving(
@@ -106,6 +111,10 @@ class Runner(Sensor):
             )
         self.feeds[name] = feed
 
+    def is_stale(self, generation: int) -> bool:
+        """Return whether a rebalance began since a generation, or the worker stops."""
+        return self._ownership.is_stale(generation)
+
     @property
     def _clustered(self) -> list[Feed]:
         return [feed for feed in self.feeds.values() if feed.declaration.scope == "cluster"]
@@ -115,7 +124,10 @@ class Runner(Sensor):
     async def on_first_start(self) -> None:
         """Add the checkpoint tables and take over the changelogs, before Faust starts tables."""
         app = self.app
+        for hook in self.starting:
+            hook()
         self.recovery.install()
+        seams.follow_sends(app, self.checkpoints.sends.follow)
         seams.seek_between_fetches(app)
         written = [table for table in app.tables.values() if not table.is_global]
         for table in written:
@@ -143,6 +155,10 @@ class Runner(Sensor):
 
     async def on_start(self) -> None:
         """Begin to save, to look after agents, and to ask servers for their schemas."""
+        unsuited = _unsuited_setting(self.app)
+        if unsuited:
+            self.add_future(self._end_worker(ConfigurationError(unsuited), unsuited))
+            return
         self.add_future(self._saving.run(lambda: self.should_stop))
         self.add_future(self._look_after_agents())
         for feed in self.feeds.values():
@@ -163,6 +179,15 @@ class Runner(Sensor):
         self.add_future(self._end_worker(error, str(error)))
 
     # Rebalance
+
+    def on_rebalance_start(self, app: AppT) -> dict[str, Any]:
+        """The group shares out the partitions anew."""
+        self.lifecycle.enter(Phase.REBALANCING)
+        return {}
+
+    def on_rebalance_return(self, app: AppT, state: dict[str, Any]) -> None:
+        """Ours are known; tables are recovered now."""
+        self.lifecycle.enter(Phase.RECOVERING)
 
     async def _before_recovery(self, _tps: Collection[TP]) -> frozenset[int]:
         """Fence the earlier owners of what we gained off, before its changelogs are read.
@@ -204,6 +229,7 @@ class Runner(Sensor):
             self._mark_stores(owned, open_=True)
             self._assign(owned)
             self._saving.begin(owned)
+            self.lifecycle.enter(Phase.RUNNING)
             for feed in self.feeds.values():
                 feed.release()
 
@@ -230,13 +256,12 @@ class Runner(Sensor):
                 feed.assign({split.name: Assigned(-1, None) for split in splits})
                 continue
             wanted = wanted_splits(splits, self.app.conf.topic_partitions, owned)
-            saved = self.checkpoints.cursors(name)
-            feed.assign(
-                {
-                    split: Assigned(partition, saved.get(split))
-                    for split, partition in wanted.items()
-                }
-            )
+            saved = self.checkpoints.saved(name)
+            assigned = {}
+            for split, partition in wanted.items():
+                record = saved.get(split, Saved())
+                assigned[split] = Assigned(partition, record.cursor, record.paused)
+            feed.assign(assigned)
             logger.info(
                 "%s: %d of %d splits are ours: %s",
                 name,
@@ -309,6 +334,7 @@ class Runner(Sensor):
 
     async def _on_shutdown(self, *_args: Any, **_kwargs: Any) -> None:
         async with self._saving.exclusive():
+            self.lifecycle.enter(Phase.STOPPING)
             if await self._quiesce():
                 await self._seal()
             for feed in self.feeds.values():
@@ -327,5 +353,21 @@ class Runner(Sensor):
         while not self.should_stop:
             await asyncio.sleep(1.0)
             seams.show_activity(self.app)
+            self.lifecycle.complain()
             for feed in self.feeds.values():
                 feed.prune(RETURNED_SECONDS)
+
+
+def _unsuited_setting(app: AppT) -> str:
+    """Return why sources do not work with the app's settings; empty if they do."""
+    if app.conf.stream_publish_on_commit:
+        return (
+            "stream_publish_on_commit=True: what agents send would wait for the commit of a "
+            "topic's offset, which a source's events do not have; leave it False"
+        )
+    if app.in_transaction:
+        return (
+            "processing_guarantee='exactly_once': Faust's transactions do not know a source's "
+            "cursors; leave it at 'at_least_once' and give the source delivery='exactly_once'"
+        )
+    return ""

@@ -6,6 +6,7 @@ a test in ``tests/functional/test_seams*.py`` that fails when the host changes i
 
 from .agents import RestartingSupervisor, restart_agents
 from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
+from .producer import follow_sends
 from .recovery import install_recovery, installed_load, read_committed
 from .streams import install_stream
 from .tables import CheckpointTable, note_partitions, take_over_changelog
@@ -16,6 +17,7 @@ __all__ = [
     "RestartingSupervisor",
     "ask_for_rejoin",
     "end_worker",
+    "follow_sends",
     "install_recovery",
     "install_stream",
     "installed_load",

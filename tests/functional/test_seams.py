@@ -31,7 +31,8 @@ REFUSED: list[HostError] = []
 
 
 def new_app(**settings: Any) -> faust.App:
-    app = faust.App("seams", broker="kafka://127.0.0.1:1", **{"store": "memory://", **settings})
+    defaults = {"broker": "kafka://127.0.0.1:1", "store": "memory://"}
+    app = faust.App("seams", **{**defaults, **settings})
     APPS.append(app)
     return app
 
@@ -93,6 +94,28 @@ async def test_a_stream_class_of_the_users_is_kept() -> None:
     assert isinstance(stream, Theirs)
     assert isinstance(stream, SourceIteration)
     assert [cls.__name__ for cls in type(stream).__mro__].count("SourceIteration") == 1
+
+
+# The producer
+
+
+async def test_what_a_sources_event_sends_is_followed_until_it_arrived() -> None:
+    """With a real broker: ``send`` as agents, sinks and ``forward`` use it, and ``send_soon``."""
+    with broker("mock") as started:
+        app = new_app(broker=f"kafka://{started.bootstrap}", topic_allow_declare=False)
+        followed: list[asyncio.Future[Any]] = []
+        seams.follow_sends(app, followed.append)
+        topic = app.topic("out", value_type=str)
+        async with app.producer:  # type: ignore[attr-defined]
+            await (await topic.send(value="by a timer"))
+            assert followed == []
+            event = enter(app, source_message(0))
+            await topic.send(value="by an agent")
+            await event.forward(topic, value="by a stream")
+            topic.send_soon(value="by a table")
+            assert len(followed) == 3
+            arrived = await asyncio.wait_for(asyncio.gather(*followed), 30)
+            assert all(one.offset is not None for one in arrived)
 
 
 # Tables
