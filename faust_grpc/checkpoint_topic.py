@@ -83,7 +83,7 @@ class CheckpointTopic:
         self.app = app
         self._options = dict(kafka_options)
         partitions = app.conf.topic_partitions
-        self._table = CheckpointTable(app, name=f"{source}-checkpoint", partitions=partitions)
+        self._table = CheckpointTable.of(app, source)
         self._wanted = {
             split.name: partition_of(index, partitions) for index, split in enumerate(splits)
         }

@@ -16,6 +16,7 @@ from .connection import Connection
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .discovery import Discovery
+from .exceptions import HostError
 from .messages import SourceMessage
 from .protocol import Dead
 from .schema import DriftWatch, Method
@@ -33,6 +34,8 @@ class Assigned(NamedTuple):
 
     partition: int
     resume: CursorValue | None
+    #: Why it is not read until somebody resumes it, or empty.
+    paused: str = ""
 
 
 class Feed:
@@ -168,7 +171,62 @@ class Feed:
         )
         if self._held:
             running.hold()
-        running.start()
+        if assigned.paused:
+            running.pause(assigned.paused)
+        else:
+            running.start()
+
+    def _note(self, name: str, **changed: Any) -> None:
+        """Change with what a split is started again."""
+        self._assigned = {**self._assigned, name: self._assigned[name]._replace(**changed)}
+
+    # Control by people
+
+    def pause(self, name: str, reason: str) -> None:
+        """End the call of a split; agents finish what they have."""
+        self._note(name, paused=reason)
+        self.splits[name].pause(reason)
+
+    def resume(self, name: str, *, skip: bool) -> None:
+        """Read a split again that rests; ``skip`` passes over the message that halted it."""
+        self._note(name, paused="")
+        self.splits[name].resume(skip=skip)
+
+    def restart(self, name: str) -> None:
+        """Drop the call of a split, whatever its state, and make a new one."""
+        self._note(name, paused="")
+        self.splits[name].restart()
+
+    async def set_aside(self, name: str, close_seconds: float) -> Assigned:
+        """End a split once everything it delivered is finished; return how it would go on.
+
+        Arguments:
+            name: the split.
+            close_seconds: how long its call may take to end.
+
+        Raises:
+            HostError: agents did not finish within ``drain_seconds``; it was not ended.
+        """
+        split, seconds = self.splits[name], self.declaration.checkpoint.drain_seconds
+        split.hold()
+        try:
+            await asyncio.wait_for(split.drained(), seconds)
+        except asyncio.TimeoutError:
+            if not self._held:
+                split.release()
+            raise HostError(
+                f"{self.declaration.name}/{name}: agents did not finish within {seconds:g} s"
+            ) from None
+        assigned = self._assigned[name]._replace(resume=split.protocol.mark.cursor())
+        self._assigned = {other: a for other, a in self._assigned.items() if other != name}
+        self.drop([name])
+        await self.closed(close_seconds)
+        return assigned
+
+    def put_back(self, name: str, assigned: Assigned) -> None:
+        """Let a split go on that was set aside."""
+        self._assigned = {**self._assigned, name: assigned}
+        self._reconcile()
 
     def subscribed(self) -> None:
         """An agent or stream began to read: start what waited for one."""
@@ -239,8 +297,7 @@ class Feed:
 
     def _unread(self, split: RunningSplit) -> None:
         """The last reader went away: go on from what was finished when one is back."""
-        resume = split.protocol.mark.cursor()
-        self._assigned = {**self._assigned, split.name: Assigned(split.partition, resume)}
+        self._note(split.name, resume=split.protocol.mark.cursor())
         self.drop([split.name])
         self.waiting_for = "an agent that reads it"
 

@@ -18,16 +18,17 @@ class Saved:
 
     Arguments:
         cursor: the position to resume behind; ``None`` begins as the first start did.
-        paused: nobody reads the split until it is resumed, whichever worker owns it.
+        paused: why nobody reads the split until it is resumed, whichever worker owns it; empty
+            when it is read.
     """
 
     cursor: CursorValue | None = None
-    paused: bool = False
+    paused: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Return it as the record's JSON value."""
         cursor = None if self.cursor is None else dump_cursor(self.cursor)
-        return {"cursor": cursor, "paused": True} if self.paused else {"cursor": cursor}
+        return {"cursor": cursor, "paused": self.paused} if self.paused else {"cursor": cursor}
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> Saved:
@@ -36,7 +37,7 @@ class Saved:
         Raises:
             ValueError: it is no checkpoint record.
         """
-        cursor = stored.get("cursor")
-        return cls(
-            None if cursor is None else load_cursor(cursor), paused=stored.get("paused") is True
-        )
+        cursor, paused = stored.get("cursor"), stored.get("paused", "")
+        if not isinstance(paused, str):
+            raise ValueError(f"not a stored reason: {paused!r}")
+        return cls(None if cursor is None else load_cursor(cursor), paused)

@@ -27,6 +27,7 @@ from .config import (
     Timeouts,
 )
 from .connection import STREAMS_PER_CONNECTION
+from .control import BY_A_PERSON, Control
 from .credentials import MetadataProvider
 from .cursors import Cursor
 from .declaration import Declaration, splits_from
@@ -41,6 +42,7 @@ from .splits import RunningSplit
 from .status import Rule
 from .targets import TargetOption, parse_targets
 from .types import CursorValue, DeadLetter, Split
+from .web import register
 
 __all__ = ["GrpcSource", "SourceStatus", "SplitStatus"]
 
@@ -282,6 +284,8 @@ class GrpcSource(SourceChannel):
             super().__init__(app, name=self.declaration.name, lease=self._runner.lease)
             self._feed = Feed(self, self.declaration, plan)
             self._runner.add(self._feed)
+            self._control = Control(self._runner, self._feed)
+            register(app)
             self._runner.checkpoints.kafka_options.update(kafka_options or {})
         except ConfigurationError as exc:
             # A traceback's last lines are what a user reads: their own line, then what is wrong.
@@ -295,11 +299,48 @@ class GrpcSource(SourceChannel):
         """Return what this worker does for the source, now."""
         return SourceStatus(
             name=self.name,
-            waiting_for=self._feed.waiting_for,
+            waiting_for=self._feed.waiting_for or self._runner.lifecycle.waiting_for,
             splits=tuple(SplitStatus.of(split) for split in self._feed),
             bad_timestamps=self._feed.bad_timestamps,
             proxy=self._feed.proxy,
         )
+
+    async def pause(self, split: str | None = None, reason: str = BY_A_PERSON) -> list[str]:
+        """Read nothing more until :meth:`resume`, whichever worker owns the split then.
+
+        What agents were given is finished and saved.
+
+        Arguments:
+            split: its name; default: all that run in this worker.
+            reason: shown in the status.
+
+        Returns:
+            The names of the splits that were paused.
+
+        Raises:
+            ConfigurationError: there is no such split.
+            HostError: it runs in another worker, a rebalance is under way, or it is paused here
+                but that could not be saved.
+        """
+        return await self._control.pause(split, reason)
+
+    async def resume(self, split: str | None = None, *, skip: bool = False) -> list[str]:
+        """Read again what was paused, or what had stopped for a person.
+
+        Result and errors as those of :meth:`pause`.
+
+        Arguments:
+            split: its name; default: all that run in this worker.
+            skip: pass over the message at which it had stopped.
+        """
+        return await self._control.resume(split, skip=skip)
+
+    async def restart(self, split: str | None = None) -> list[str]:
+        """End the call and make a new one, behind the last message.
+
+        Argument, result and errors are those of :meth:`pause`.
+        """
+        return await self._control.restart(split)
 
     def __repr__(self) -> str:
         declared = self.declaration

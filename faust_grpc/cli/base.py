@@ -12,10 +12,12 @@ import click
 from .. import __version__
 from ..exceptions import FaustGrpcError, nearest
 from .checkpoint import checkpoint
+from .control import pause, restart, resume
 from .demo import demo
 from .describe import describe
 from .from_connect import from_connect
 from .generate import generate
+from .status import status
 from .tail import tail
 
 __all__ = ["Commands", "Failure", "commands", "main"]
@@ -96,6 +98,10 @@ def commands() -> None:
 
 
 commands.add_command(checkpoint)
+commands.add_command(pause)
+commands.add_command(restart)
+commands.add_command(resume)
+commands.add_command(status)
 commands.add_command(describe)
 commands.add_command(tail)
 commands.add_command(generate)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,8 +103,9 @@ def set_cursor(
     splits = stopped.topic.read()
     chosen = _chosen(splits, split)
     cursor = None if to == "earliest" else parse_cursor(to, stopped.kind(splits))
-    paused = chosen.saved is not None and chosen.saved.paused
-    stopped.write({chosen: Saved(cursor, paused=paused)}, as_json=as_json, force=force)
+    stopped.write(
+        {chosen: replace(chosen.saved or Saved(), cursor=cursor)}, as_json=as_json, force=force
+    )
 
 
 @checkpoint.command(short_help="Forget the cursors of a source, or of one split.")
@@ -130,7 +132,7 @@ def reset(source: str, app_name: str, as_json: bool, split: str | None, force: b
 def _forgotten(split: SavedSplit) -> Saved | None:
     if not split.declared:
         return None
-    return Saved(paused=split.saved is not None and split.saved.paused)
+    return replace(split.saved or Saved(), cursor=None)
 
 
 class _Stopped:
@@ -281,7 +283,7 @@ def _shown(saved: Saved | None) -> str:
 
 def _note(split: SavedSplit) -> str:
     notes = [
-        *(["paused"] if split.saved is not None and split.saved.paused else []),
+        *([f"paused: {split.saved.paused}"] if split.saved and split.saved.paused else []),
         *([] if split.declared else ["not declared"]),
     ]
     return ", ".join(notes)
@@ -299,7 +301,7 @@ def _as_json(split: SavedSplit) -> dict[str, Any]:
         "split": split.name,
         "partition": split.partition,
         "cursor": _cursor_as_json(saved),
-        "paused": saved is not None and saved.paused,
+        "paused": saved.paused if saved is not None else "",
         "saved_at": None if at is None else datetime.fromtimestamp(at, timezone.utc),
         "declared": split.declared,
     }

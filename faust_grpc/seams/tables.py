@@ -10,6 +10,7 @@ from faust import current_event
 from faust.tables.base import Collection
 from faust.tables.objects import ChangeloggedObjectManager
 from faust.tables.table import Table
+from faust.types import AppT
 
 from ..changelog import Changelog, Write
 from ..exceptions import HostError, MixedTable
@@ -25,6 +26,12 @@ class CheckpointTable(Table):  # type: ignore[type-arg]
     Overrides ``Collection._new_store``: ``store="memory://"`` is a falsy URL, for which Faust
     takes the app's store instead. faust-streaming 0.15.
     """
+
+    @classmethod
+    def of(cls, app: AppT, source: str, **options: Any) -> CheckpointTable:
+        """Return the table of a source; ``options`` are a table's."""
+        partitions = app.conf.topic_partitions
+        return cls(app, name=f"{source}-checkpoint", partitions=partitions, **options)
 
     def _new_store(self) -> Any:
         return self._new_store_by_url("memory://")

@@ -1,0 +1,115 @@
+"""The whole application: what the other workers tell is put into what this one knows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from faust.types import AppT
+
+from .status import problems_of, worker_status
+
+__all__ = ["FORWARDED", "cluster_status", "forward"]
+
+#: How long another worker may take.
+STATUS_SECONDS = 2.0
+ACTION_SECONDS = 20.0
+
+#: Marks what came from another worker: it is not sent on.
+FORWARDED = "X-Faust-Grpc-Forwarded"
+
+
+async def cluster_status(app: AppT, prefix: str) -> dict[str, Any]:
+    """Return :func:`worker_status` with every split as its owner tells it.
+
+    A worker that does not answer is named in ``problems``, and its splits are ``unknown``.
+
+    Arguments:
+        app: the application.
+        prefix: path of the pages, with every worker the same.
+    """
+    status = worker_status(app)
+    others = [worker["url"] for worker in status["workers"] if worker["url"] != _own(status)]
+    async with ClientSession(timeout=ClientTimeout(total=STATUS_SECONDS)) as session:
+        told = await asyncio.gather(*(_ask(session, f"{url}{prefix}/status") for url in others))
+    answers = dict(zip(others, told, strict=True))
+    for worker in status["workers"]:
+        _complete(worker, status["worker"] if worker["url"] == _own(status) else None, answers)
+    for source in status["sources"]:
+        source["splits"] = [_told(split, source["name"], answers) for split in source["splits"]]
+    silent = [
+        f"worker {url} does not answer: {answer}"
+        for url, answer in answers.items()
+        if isinstance(answer, str)
+    ]
+    return {**status, "problems": [*silent, *problems_of(status["sources"])]}
+
+
+async def forward(
+    app: AppT, url: str, headers: Mapping[str, str], body: bytes
+) -> tuple[int, dict[str, Any]]:
+    """Send a request for control on to the worker that owns the split; return its answer."""
+    kept = {name: headers[name] for name in ("Authorization", "Content-Type") if name in headers}
+    timeout = ClientTimeout(total=ACTION_SECONDS)
+    try:
+        async with (
+            ClientSession(timeout=timeout) as session,
+            session.post(url, data=body, headers={**kept, FORWARDED: "1"}) as response,
+        ):
+            return response.status, json.loads(await response.read())
+    except (ClientError, OSError, ValueError, asyncio.TimeoutError) as error:
+        return 502, {"error": f"its worker does not answer: {url}: {_said(error)}"}
+
+
+async def _ask(session: ClientSession, url: str) -> dict[str, Any] | str:
+    """Return a worker's status, or why there is none."""
+    try:
+        async with session.get(url) as response:
+            if response.status != 200:
+                return f"HTTP status {response.status}"
+            status = json.loads(await response.read())
+    except (ClientError, OSError, ValueError, asyncio.TimeoutError) as error:
+        return _said(error)
+    ours = isinstance(status, dict) and isinstance(status.get("sources"), list)
+    return status if ours else "its answer is not ours"
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, asyncio.TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _own(status: Mapping[str, Any]) -> str:
+    return str(status["worker"]["url"])
+
+
+def _complete(
+    worker: dict[str, Any],
+    own: Mapping[str, Any] | None,
+    answers: Mapping[str, Mapping[str, Any] | str],
+) -> None:
+    answer = answers.get(worker["url"])
+    told = own if own is not None else answer["worker"] if isinstance(answer, Mapping) else {}
+    worker["answers"] = bool(told)
+    worker["phase"] = told.get("phase", "unknown")
+    worker["waiting_for"] = told.get("waiting_for", "")
+
+
+def _told(
+    split: dict[str, Any], source: str, answers: Mapping[str, Mapping[str, Any] | str]
+) -> dict[str, Any]:
+    """Return a split as its owner tells it."""
+    answer = answers.get(split["worker"] or "")
+    if split["here"] or answer is None:
+        return split
+    if isinstance(answer, str):
+        return {**split, "state": "unknown", "reason": f"its worker does not answer: {answer}"}
+    for other in answer["sources"]:
+        for own in other["splits"] if other["name"] == source else ():
+            if own["name"] == split["name"] and own["here"]:
+                return {**own, "here": False}
+    return {**split, "state": "not running", "reason": answer["worker"]["waiting_for"]}
