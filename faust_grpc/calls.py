@@ -55,6 +55,8 @@ class Calls:
     ) -> None:
         #: What the open call brings; ``None`` when there is none.
         self.reader: Reader | None = None
+        #: Bytes of the messages that earlier calls brought.
+        self._received_bytes = 0
         self._connection = connection
         self._buffer = buffer
         self._kind = reader
@@ -90,8 +92,15 @@ class Calls:
         except FaustGrpcError as exc:  # certificates that are being renewed, say
             self._failed(Status(StatusCode.UNKNOWN, str(exc)))
 
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of the messages that all calls brought."""
+        reader = self.reader
+        return self._received_bytes + (reader.received_bytes if reader is not None else 0)
+
     def ended(self) -> None:
         """The open call is over and everything was taken from it."""
+        self._received_bytes = self.received_bytes
         self.reader = None
 
     def close(self) -> None:
@@ -108,6 +117,7 @@ class Calls:
         if self._opening is not None and self._opening is not asyncio.current_task():
             self._opening.cancel()
         self._opening = None
+        self._received_bytes = self.received_bytes
         reader, self.reader = self.reader, None
         if reader is not None:
             reader.cancel()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from typing import Protocol as Interface
 
@@ -13,6 +15,7 @@ from .calls import Calls
 from .config import Buffer, ReaderKind
 from .connection import Connection
 from .credentials import MetadataProvider
+from .observers import SplitObservers
 from .protocol import (
     Action,
     Call,
@@ -71,6 +74,7 @@ class RunningSplit:
         reader: which kind of reader.
         streams: returns how many splits run in this process, for ``reader="auto"``.
         metadata: asked before every call.
+        observers: told about its calls.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class RunningSplit:
         reader: ReaderKind = "auto",
         streams: Callable[[], int] = lambda: 1,
         metadata: MetadataProvider | None = None,
+        observers: SplitObservers | None = None,
     ) -> None:
         self.source = source
         self.name = split.name
@@ -97,6 +102,14 @@ class RunningSplit:
         self.tag: Any = None
         self._state = SplitState.IDLE
         self._reason = ""
+        #: When the state began, monotonic.
+        self.since = time.monotonic()
+        #: Until the next call, while there is none.
+        self.backoff_seconds = 0.0
+        #: Events given to the sink, and the event time and the time of receipt of the last one.
+        self.events = 0
+        self.last_event: tuple[float, float] | None = None
+        self._observers = observers
         #: Agents hold it up: who, and what. Looked after by the sink.
         self.stuck = ""
         self._connection = connection
@@ -135,6 +148,7 @@ class RunningSplit:
         """End the call and make no other until :meth:`resume`; agents keep what they hold."""
         if self._state is not SplitState.CLOSED:
             self._calls.drop()
+            self._call_over("given up", reason)
             self._become(SplitState.PAUSED, reason)
 
     def resume(self, *, skip: bool = False) -> None:
@@ -157,6 +171,7 @@ class RunningSplit:
         """Drop the call, whatever its state, and make a new one at once."""
         if self._state is not SplitState.CLOSED:
             self._calls.drop()
+            self._call_over("renewed", "on request")
             self._open_anew()
 
     def hold(self) -> None:
@@ -178,6 +193,7 @@ class RunningSplit:
         self.is_live = False
         self._held = True
         self._calls.drop()
+        self._call_over("given up")
 
     async def closed(self) -> None:
         """Wait until nothing of a cancelled split runs any more."""
@@ -207,6 +223,16 @@ class RunningSplit:
         """Messages read ahead."""
         reader = self._calls.reader
         return reader.buffered if reader is not None else 0
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of the messages that were received."""
+        return self._calls.received_bytes
+
+    @property
+    def buffer_fill(self) -> float:
+        """How much of the read-ahead buffer is used, from 0 to 1."""
+        return min(1.0, self.buffered / self._buffer.messages)
 
     def acked(self, delivery: Delivery) -> None:
         """All subscriptions finished one record of a delivery."""
@@ -302,7 +328,7 @@ class RunningSplit:
                 self._sink.dead(self, action)
             case Call():
                 self._become(SplitState.CONNECTING, "")
-                self._calls.open(action)
+                self._calls.open(self._observed(action))
                 self._watch()
             case Send():
                 if self._calls.reader is not None:
@@ -317,10 +343,12 @@ class RunningSplit:
                 self._become(SplitState.SYNCED, "")
             case Finish():
                 self._calls.drop()
+                self._call_over("finish", action.reason)
                 self._become(SplitState.FINISHED, action.reason)
                 logger.info("%s/%s: finished: %s", self.source, self.name, action.reason)
             case Stop():
                 self._calls.drop()
+                self._call_over("stop", action.reason)
                 self._become(SplitState.FATAL, action.reason)
                 self._sink.stopped(self, action.reason)
 
@@ -339,12 +367,16 @@ class RunningSplit:
         advice = self._connection.explain(status)
         if advice:
             status = Status(status.code, f"{status.details} [{advice}]", status.ours)
+        if self._observers is not None:
+            self._observers.ended(status)
         self._perform(self.protocol.ended(status, self._now()))
 
     def _wait(self, action: Wait) -> None:
         self._calls.drop()
-        self._become(SplitState.WAITING, action.reason)
         attempt = action.attempt
+        self._call_over("retry", action.reason, seconds=action.seconds, attempt=attempt)
+        self._become(SplitState.WAITING, action.reason)
+        self.backoff_seconds = action.seconds
         if attempt & (attempt - 1) == 0:  # 1, 2, 4, 8, …: log lines grow slower than attempts
             logger.warning(
                 "%s/%s: call ended: %s; attempt %d in %.2f s",
@@ -355,6 +387,18 @@ class RunningSplit:
                 action.seconds,
             )
         self._calls.wait(action.seconds)
+
+    def _observed(self, call: Call) -> Call:
+        """Tell that a call is made; return it with what observers want to send."""
+        if self._observers is None:
+            return call
+        self._call_over("renewed")
+        metadata = self._observers.started()
+        return replace(call, metadata=(*call.metadata, *metadata)) if metadata else call
+
+    def _call_over(self, outcome: str, reason: str = "", **following: Any) -> None:
+        if self._observers is not None:
+            self._observers.over(outcome, reason, **following)
 
     def _watch(self) -> None:
         """Have the protocol asked when its next deadline has come."""
@@ -372,5 +416,8 @@ class RunningSplit:
         return asyncio.get_running_loop().time()
 
     def _become(self, state: SplitState, reason: str) -> None:
+        if state is not self._state:
+            self.since = time.monotonic()
         self._state = state
         self._reason = reason
+        self.backoff_seconds = 0.0

@@ -63,6 +63,8 @@ class Counts:
     calls: int = 0
     #: Ends of calls by status code; those that were ours by name.
     endings: dict[str, int] = field(default_factory=dict)
+    #: The same by status code and what it meant.
+    verdicts: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class DeclaredProtocol(Protocol):
@@ -115,7 +117,7 @@ class DeclaredProtocol(Protocol):
         if resume is None and cursor is not None:
             resume = cursor.declared.start
         self.mark = LowWaterMark(resume)
-        self.counts = Counts(endings=self._endings.counts)
+        self.counts = Counts(endings=self._endings.counts, verdicts=self._endings.verdicts)
         #: The position behind which the next call resumes: the newest that was received.
         self.last = resume
         self._saved = resume

@@ -69,6 +69,8 @@ class Endings:
         self._lives = Lives()
         #: Ends by status code, and those that were ours.
         self.counts: dict[str, int] = {}
+        #: The same by status code and what it meant.
+        self.verdicts: dict[tuple[str, str], int] = {}
         #: The rule that decided about the last end.
         self.rule = ""
         #: What the last calls have in common, for people.
@@ -119,6 +121,7 @@ class Endings:
             reason = f"the server ended the stream: {reason}"
         self._look_back(now)
         verdict = self._weighed(rule, status)
+        self._count_verdict(status.code.name, verdict.value)
         if self.hint and verdict is Verdict.RETRY:
             reason = f"{reason} [{self.hint}]"
         return Judged(verdict, reason)
@@ -140,12 +143,16 @@ class Endings:
             now: the time.
         """
         self.count(name)
+        self._count_verdict("CANCELLED", name.lower())
         self.rule = ""
         self._rest(now)
 
     def count(self, name: str) -> None:
         """Count an end."""
         self.counts[name] = self.counts.get(name, 0) + 1
+
+    def _count_verdict(self, code: str, verdict: str) -> None:
+        self.verdicts[code, verdict] = self.verdicts.get((code, verdict), 0) + 1
 
     def _weighed(self, rule: Rule, status: Status) -> Verdict:
         verdict = rule.verdict

@@ -40,6 +40,11 @@ class Reader(ABC):
     def buffered(self) -> int:
         """Messages in the buffer."""
 
+    @property
+    @abstractmethod
+    def received_bytes(self) -> int:
+        """Bytes of messages that the call has brought."""
+
     @abstractmethod
     def open(self) -> None:
         """Start the call."""

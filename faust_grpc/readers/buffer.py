@@ -34,6 +34,11 @@ class BoundedBuffer:
         return len(self._queue)
 
     @property
+    def added_bytes(self) -> int:
+        """Bytes that were ever in the buffer."""
+        return self._added_bytes
+
+    @property
     def size_bytes(self) -> int:
         """Bytes in the buffer."""
         return self._added_bytes - self._taken_bytes

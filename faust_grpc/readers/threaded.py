@@ -79,6 +79,11 @@ class ThreadedReader(Reader):
     def buffered(self) -> int:
         return len(self._buffer)
 
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of messages that the call has brought."""
+        return self._buffer.added_bytes
+
     def open(self) -> None:
         self._slot = self._connection.acquire("sync")
         channel = self._slot.channel

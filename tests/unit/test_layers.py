@@ -19,6 +19,7 @@ RANKS = {
     "states": 0,
     "types": 0,
     "config": 1,
+    "observers": 1,
     "acks": 2,
     "backoff": 2,
     "cursors": 2,
