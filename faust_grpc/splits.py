@@ -31,7 +31,7 @@ from .protocol import (
 )
 from .readers import Reader
 from .states import SplitState
-from .types import Split, Status
+from .types import CursorValue, Split, Status
 
 __all__ = ["RunningSplit", "Sink", "SplitState"]
 
@@ -217,6 +217,11 @@ class RunningSplit:
     def unacked(self) -> int:
         """Messages delivered and not acked."""
         return self._mark.unacked
+
+    @property
+    def cursor(self) -> CursorValue | None:
+        """Where a restart would resume."""
+        return self._mark.cursor()
 
     @property
     def buffered(self) -> int:
