@@ -18,11 +18,11 @@ from .declaration import Declaration, Plan
 from .discovery import Discovery
 from .exceptions import HostError
 from .messages import SourceMessage
-from .protocol import Dead
+from .protocol import Dead, DeclaredProtocol
 from .schema import DriftWatch, Method
-from .splits import RunningSplit, SplitState
+from .splits import RunningSplit, Sink, SplitState
 from .targets import Target, TargetOption, parse_targets
-from .types import CursorValue, DeadLetter
+from .types import CursorValue, DeadLetter, Split
 
 __all__ = ["Assigned", "Feed"]
 
@@ -47,6 +47,9 @@ class Feed:
         plan: the declaration bound to the method's types, when its schema is static.
     """
 
+    #: Its cursors are saved with what it writes, not with the tables.
+    saves_itself = False
+
     def __init__(self, channel: SourceChannel, declaration: Declaration, plan: Plan | None) -> None:
         self.channel = channel
         self.declaration = declaration
@@ -65,6 +68,10 @@ class Feed:
 
     def __iter__(self) -> Iterator[RunningSplit]:
         return iter(self.splits.values())
+
+    @property
+    def _has_readers(self) -> bool:
+        return bool(self.channel.subscriptions)
 
     @property
     def bad_timestamps(self) -> int:
@@ -132,7 +139,7 @@ class Feed:
         self.drop([name for name in self.splits if name not in self._assigned])
         if self.plan is None or self._closed or not self._assigned:
             return
-        if not self.channel.subscriptions:
+        if not self._has_readers:
             self.waiting_for = "an agent that reads it"
             return
         self.waiting_for = ""
@@ -141,21 +148,38 @@ class Feed:
             if assigned is not None and split.name not in self.splits:
                 self._start(index, assigned)
 
+    def _new_split(
+        self,
+        split: Split,
+        partition: int,
+        protocol: DeclaredProtocol,
+        connection: Connection,
+        sink: Sink,
+    ) -> RunningSplit:
+        declaration = self.declaration
+        return RunningSplit(
+            declaration.name,
+            split,
+            partition,
+            protocol,
+            connection,
+            sink,
+            buffer=declaration.buffer,
+            reader=declaration.reader,
+            streams=self.splits.__len__,
+            metadata=declaration.metadata,
+        )
+
     def _start(self, index: int, assigned: Assigned) -> None:
         plan, declaration = self.plan, self.declaration
         assert plan is not None
         split = declaration.splits[index]
-        running = RunningSplit(
-            declaration.name,
+        running = self._new_split(
             split,
             assigned.partition,
             plan.protocol(split, assigned.resume),
             self._connection(split.target),
             self,
-            buffer=declaration.buffer,
-            reader=declaration.reader,
-            streams=self.splits.__len__,
-            metadata=declaration.metadata,
         )
         self.splits[split.name] = running
         self._event_class = self.channel.app.conf.Event
@@ -358,16 +382,19 @@ class Feed:
     def _connection(self, target: TargetOption | None) -> Connection:
         key = parse_targets(target) if target is not None else self.declaration.targets
         if key not in self._connections:
-            declaration = self.declaration
-            self._connections[key] = Connection(
-                key,
-                tls=declaration.tls,
-                call_credentials=declaration.call_credentials,
-                proxy=declaration.proxy,
-                balance=declaration.balance,
-                streams_per_connection=declaration.streams_per_connection,
-                keepalive=declaration.keepalive,
-                buffer=declaration.buffer,
-                backoff=declaration.backoff,
-            )
+            self._connections[key] = self._new_connection(key)
         return self._connections[key]
+
+    def _new_connection(self, targets: tuple[Target, ...]) -> Connection:
+        declaration = self.declaration
+        return Connection(
+            targets,
+            tls=declaration.tls,
+            call_credentials=declaration.call_credentials,
+            proxy=declaration.proxy,
+            balance=declaration.balance,
+            streams_per_connection=declaration.streams_per_connection,
+            keepalive=declaration.keepalive,
+            buffer=declaration.buffer,
+            backoff=declaration.backoff,
+        )
