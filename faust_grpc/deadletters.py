@@ -33,6 +33,10 @@ class DeadLetters:
 
     def __init__(self, keep: Callable[[DeadLetter], Any] | ChannelT[Any] | None) -> None:
         self._keep = keep
+        #: Letters that were kept.
+        self.kept = 0
+        #: Letters that were not kept yet.
+        self.waiting = 0
         self._queue: asyncio.Queue[tuple[DeadLetter, Callable[[], None]]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -50,6 +54,7 @@ class DeadLetters:
             kept()
             return
         self._queue.put_nowait((letter, kept))
+        self.waiting += 1
         if self._task is None:
             self._task = asyncio.ensure_future(self._run())
 
@@ -68,6 +73,8 @@ class DeadLetters:
                     break
                 await asyncio.sleep(delays.next())
             delays.reset()
+            self.waiting -= 1
+            self.kept += 1
             kept()
 
     async def _kept(self, letter: DeadLetter) -> bool:

@@ -17,7 +17,8 @@ from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .discovery import Discovery
 from .exceptions import HostError
-from .messages import SourceMessage
+from .messages import SourceMessage, TimedMessage
+from .observers import Observers, SplitObservers, Where
 from .protocol import Dead, DeclaredProtocol
 from .schema import DriftWatch, Method
 from .splits import RunningSplit, Sink, SplitState
@@ -56,6 +57,8 @@ class Feed:
         self.plan = plan
         self.splits: dict[str, RunningSplit] = {}
         self.dead_letters = DeadLetters(declaration.dead_letter)
+        #: Those of the application, once its runner knows this source.
+        self.observers = Observers()
         #: Why nothing runs, for people.
         self.waiting_for = ""
         self._assigned: Mapping[str, Assigned] = {}
@@ -67,7 +70,8 @@ class Feed:
         self._closed = False
 
     def __iter__(self) -> Iterator[RunningSplit]:
-        return iter(self.splits.values())
+        # Of a copy: another thread may ask for the status.
+        return iter(list(self.splits.values()))
 
     @property
     def _has_readers(self) -> bool:
@@ -168,6 +172,12 @@ class Feed:
             reader=declaration.reader,
             streams=self.splits.__len__,
             metadata=declaration.metadata,
+            observers=SplitObservers(
+                self.observers,
+                Where(self.channel.app.conf.id, declaration.name, split.name),
+                declaration.method,
+                str(connection.targets[0]),
+            ),
         )
 
     def _start(self, index: int, assigned: Assigned) -> None:
@@ -306,6 +316,7 @@ class Feed:
         adds = [subscription.events.append for subscription in subscriptions]
         count = len(adds)
         for delivery in deliveries:
+            split.events += len(delivery.records)
             for key, value, timestamp, headers in delivery.records:
                 if timestamp is None:
                     timestamp = now
@@ -316,6 +327,10 @@ class Feed:
                 for add in adds:
                     add(event)
             delivery.records = ()  # the events have them; fewer objects to look at for the GC
+        split.last_event = message.timestamp, now
+        if self.observers:
+            # The last one of the batch, made already: nothing is asked for each event.
+            message.__class__ = TimedMessage
         for subscription in subscriptions:
             subscription.wake()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from faust.types.tuples import TP, Message
@@ -9,7 +10,7 @@ from faust.types.tuples import TP, Message
 from .acks import Delivery
 from .splits import RunningSplit
 
-__all__ = ["SourceMessage"]
+__all__ = ["SourceMessage", "TimedMessage"]
 
 
 class SourceMessage(Message):
@@ -83,3 +84,32 @@ class SourceMessage(Message):
         if value and not self._acked:
             self._acked = True
             self.split.acked(self.delivery)
+
+
+class TimedMessage(SourceMessage):
+    """One that tells how long it took; a ready message becomes one by its ``__class__``."""
+
+    __slots__ = ()
+
+    def finish(self) -> None:
+        """As every message, and tell when it was the last subscription."""
+        before = self._acked
+        super().finish()
+        self._tell(before)
+
+    @property
+    def acked(self) -> bool:
+        """Every subscription finished it."""
+        return self._acked
+
+    @acked.setter
+    def acked(self, value: bool) -> None:
+        before = self._acked
+        if value and not before:
+            self._acked = True
+            self.split.acked(self.delivery)
+            self._tell(before)
+
+    def _tell(self, before: bool) -> None:
+        if self._acked and not before:
+            self.split.timed(time.monotonic() - self.time_in)

@@ -196,9 +196,13 @@ class SplitObservers:
             CallStart(self._where, self._method, self._target, self._attempt)
         )
 
-    def heard(self) -> None:
-        """The call brought a message: what failed before it does not count."""
-        self._attempt = 0
+    def acked(self, seconds: float) -> None:
+        """A sampled event was finished.
+
+        Arguments:
+            seconds: since it was received.
+        """
+        self._observers.acked(self._where, seconds)
 
     def ended(self, status: Status) -> None:
         """The call has this status; what follows is not known yet."""

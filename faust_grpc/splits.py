@@ -252,6 +252,11 @@ class RunningSplit:
             self._starved = False
             self._schedule_pump()
 
+    def timed(self, seconds: float) -> None:
+        """A sampled event was finished by every agent, so long after it was received."""
+        if self._observers is not None:
+            self._observers.acked(seconds)
+
     # From the reader to the sink
 
     def _wake(self) -> None:
