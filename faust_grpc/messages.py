@@ -111,5 +111,6 @@ class TimedMessage(SourceMessage):
             self._tell(before)
 
     def _tell(self, before: bool) -> None:
-        if self._acked and not before:
-            self.split.timed(time.monotonic() - self.time_in)
+        received = self.time_in
+        if self._acked and not before and received is not None:
+            self.split.timed(time.monotonic() - received)

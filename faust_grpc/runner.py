@@ -26,6 +26,7 @@ from .exceptions import (
     WriteFailed,
 )
 from .feeds import Assigned, Feed
+from .observers import Observers
 from .lifecycle import Lifecycle, Phase
 from .ownership import Ownership
 from .recovery import BulkRecovery
@@ -68,6 +69,8 @@ class Runner(Sensor):
             refused=self._on_refused,
             lost=self._on_lost,
         )
+        #: Who is told of calls, acks and checkpoints.
+        self.observers = self._saving.observers = Observers()
         super().__init__()
         self._connect()
 
@@ -110,6 +113,18 @@ class Runner(Sensor):
                 "give one of them another name="
             )
         self.feeds[name] = feed
+        feed.observers = self.observers
+
+    @property
+    def checkpoint_age(self) -> float:
+        """Seconds since everything that could be saved was saved."""
+        return self._saving.age_seconds
+
+    @property
+    def transaction_aborts(self) -> int:
+        """Transactions that were aborted and written again."""
+        transactions = self.checkpoints.transactions
+        return 0 if transactions is None else transactions.aborts
 
     def is_stale(self, generation: int) -> bool:
         """Return whether a rebalance began since a generation, or the worker stops."""

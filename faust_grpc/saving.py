@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from .barrier import barrier
 from .checkpoints import Checkpoints, Cut
 from .exceptions import HostError, WriteFailed
 from .feeds import Feed
+from .observers import Observers
 from .splits import RunningSplit
 from .subscriptions import Lease
 
@@ -41,7 +43,12 @@ class Saving:
         lost: Callable[[], None],
     ) -> None:
         self.checkpoints = checkpoints
+        self.observers = Observers()
         self._running = False
+        #: When everything that could be saved was saved, monotonic; kept while this is running.
+        self._saved_at = 0.0
+        #: At the last barrier agents were not finished everywhere.
+        self._is_partial = False
         self._owned: frozenset[int] = frozenset()
         self._lease = lease
         self._feeds = feeds
@@ -67,6 +74,7 @@ class Saving:
         """The splits of these partitions run, and are saved, until :meth:`settle`."""
         self._owned = owned
         self._running = not self._refusal
+        self._saved_at = time.monotonic()
 
     def refuse(self, error: HostError) -> None:
         """Save nothing more: what happened since the last checkpoint must happen again."""
@@ -84,7 +92,23 @@ class Saving:
             await self._due(at_the_bound=saved)
             async with self._lock:
                 if self._running and self._lease.is_held:
-                    saved = await self._save(await self._cut())
+                    saved = await self._saved(await self._cut())
+
+    @property
+    def age_seconds(self) -> float:
+        """Since when something waits to be saved, at most; 0 when nothing is read here."""
+        return time.monotonic() - self._saved_at if self._running else 0.0
+
+    async def _saved(self, cuts: list[Cut]) -> bool:
+        began = time.monotonic()
+        saved = await self._save(cuts)
+        ended = time.monotonic()
+        if cuts and self.observers:
+            app = self.checkpoints.app.conf.id
+            self.observers.checkpoint_written(app, ended - began, saved)
+        if saved and not self._is_partial:
+            self._saved_at = ended
+        return saved
 
     async def _due(self, *, at_the_bound: bool) -> None:
         intervals = [feed.declaration.checkpoint.interval_seconds for feed in self._feeds()]
@@ -105,6 +129,7 @@ class Saving:
             feed.hold()
         try:
             busy = await self._barrier(strict)
+            self._is_partial = bool(busy)
             return await self._taken(self._owned - busy)
         finally:
             if not self._waiting:  # whoever waits wants them held
