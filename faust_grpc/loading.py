@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,7 +188,7 @@ class Load:
         The end is the high watermark, not the last stable offset: what lies between is ours
         too, once the transaction it belongs to has ended.
         """
-        admin = AdminClient(self._options)
+        admin = AdminClient(self._options, logger=logger)
         specs: Any = OffsetSpec  # its methods are not typed
         every = [TopicPartition(*tp) for tp in {*self._loaders, *self._kept}]
         asked = [
@@ -199,10 +200,22 @@ class Load:
             for spec in (specs.earliest(), specs.latest())
         ]
         begin, end = (
-            {TP(at.topic, at.partition): _offset(answer) for at, answer in of.items()}
+            {TP(at.topic, at.partition): self._answer(answer) for at, answer in of.items()}
             for of in asked
         )
         return begin, end
+
+    def _answer(self, answer: Future[Any]) -> int:
+        """Wait for an offset; not in one go: it may be told to stop."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                return int(answer.result(POLL_SECONDS).offset)
+            except FutureTimeout:
+                if self.is_stopped or time.monotonic() > deadline:
+                    raise LoadFailed(
+                        "changelogs cannot be loaded: the broker does not say where they end"
+                    ) from None
 
     def _read(self, parts: list[Part]) -> None:
         if not parts:
@@ -222,7 +235,8 @@ class Load:
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
-            }
+            },
+            logger=logger,
         )
         try:
             consumer.assign([TopicPartition(*part.tp, part.first) for part in parts])
@@ -281,10 +295,6 @@ def _tp(at: Any) -> TP:
     return TP(
         topic() if callable(topic) else topic, partition() if callable(partition) else partition
     )
-
-
-def _offset(answer: Future[Any]) -> int:
-    return int(answer.result(ANSWER_SECONDS).offset)
 
 
 def _stalled(part: Part) -> str:

@@ -142,6 +142,7 @@ class BulkRecovery:
             load.stop()
             raise
         if load.is_stopped:
+            running.exception()  # of no interest any more
             await _cancellation()
         result = running.result()
         progress = load.progress()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from faust.tables.base import Collection
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import Recovery, ServiceStopped
 from faust.types import AppT
 from faust.types.tuples import TP
 from mode import Service
@@ -67,18 +67,21 @@ class LoadedRecovery(Recovery):
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         """Wait for a step, without a limit while we load.
 
-        Faust gives a step up, silently, after ``broker_request_timeout``.
+        When ``broker_request_timeout`` has passed, Faust's raises what it raises when the service
+        is stopped: recovery would end there, without a word.
         """
         if timeout is None:
             await super()._wait(coro)
             return
         step = asyncio.ensure_future(coro)
         try:
-            await super()._wait(asyncio.shield(step), timeout)
-            while self._is_loading and not step.done():
-                await super()._wait(asyncio.shield(step), timeout)
-            if step.done():
-                step.result()
+            while True:
+                try:
+                    await super()._wait(asyncio.shield(step), timeout)
+                    return
+                except ServiceStopped:
+                    if self.should_stop or not self._is_loading:
+                        raise
         finally:
             step.cancel()
 
