@@ -196,11 +196,18 @@ class Checkpoint:
     Arguments:
         interval_seconds: time between checkpoints.
         drain_seconds: how long agents may take, at a rebalance or a stop, to finish what they
-            were given. What they do not finish is given to the next owner again.
+            were given. What they do not finish is given to the next owner again. With
+            exactly-once also: how long a checkpoint waits for agents that finish nothing at all.
+        dirty_keys: table keys (and operations of set tables) written since the last checkpoint at
+            which the next one is taken early. While it cannot be written, nothing more is
+            delivered.
+        dirty_bytes: the same for their size in the changelog, estimated by the last checkpoint.
     """
 
     interval_seconds: float = 0.5
     drain_seconds: float = 5.0
+    dirty_keys: int = 100_000
+    dirty_bytes: int = 64 * 1024 * 1024
 
     def __post_init__(self) -> None:
         _positive(self)

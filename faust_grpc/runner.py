@@ -147,6 +147,10 @@ class Runner(Sensor):
         written = [table for table in app.tables.values() if not table.is_global]
         for table in written:
             seams.take_over_changelog(table, self.checkpoints.changelog, self._saving.refuse)
+        bounds = [feed.declaration.checkpoint for feed in self.feeds.values()]
+        self.checkpoints.changelog.bound(
+            min(bound.dirty_keys for bound in bounds), min(bound.dirty_bytes for bound in bounds)
+        )
         for name, feed in self.feeds.items():
             # Also for scope="worker", whose cursors are not saved: Faust's consumer cannot start
             # without any topic.

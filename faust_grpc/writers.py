@@ -153,10 +153,14 @@ class TransactionalWriter:
             WriteFailed: the lease was lost; whether it was committed is not known.
             HostError: the broker will never take these records.
         """
-        producer = self._producers[partition]
+        # Out of the map until it worked: after an error a transaction may be open in it.
+        producer = self._producers.pop(partition, None)
+        if producer is None:
+            raise Fenced(f"partition {partition}: this worker may not write it any more")
         reports = _Reports()
         while not _committed(producer, partition, records, reports, may_write):
             reports = _Reports()
+        self._producers[partition] = producer
         self.last.update({TP(record.topic, partition): record for record in records})
         return reports.offsets
 
@@ -220,6 +224,7 @@ def _committed(
         producer.begin_transaction()
         for record in records:
             _produce(producer, record, reports, may_write)
+        _check(may_write)
         _insist(lambda: producer.commit_transaction(_STEP_SECONDS), may_write, "commit")
         return True
     except KafkaException as exc:
