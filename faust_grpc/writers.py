@@ -106,6 +106,8 @@ class TransactionalWriter:
         #: The last record of each changelog partition that was committed here: its log ends in a
         #: transaction marker.
         self.last: dict[TP, Record] = {}
+        #: Transactions that were aborted and written again.
+        self.aborts = 0
 
     @property
     def fenced(self) -> frozenset[int]:
@@ -159,6 +161,7 @@ class TransactionalWriter:
             raise Fenced(f"partition {partition}: this worker may not write it any more")
         reports = _Reports()
         while not _committed(producer, partition, records, reports, may_write):
+            self.aborts += 1
             reports = _Reports()
         self._producers[partition] = producer
         self.last.update({TP(record.topic, partition): record for record in records})
