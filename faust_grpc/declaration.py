@@ -81,6 +81,8 @@ class Declaration:
     scope: Scope = "cluster"
     delivery: Guarantee | None = None
     dead_letter: Callable[[DeadLetter], Any] | Any | None = None
+    #: Makes a decoder's events into what a sink writes.
+    encode: Callable[[Decoder, Method], Decoder] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         split_name(self.method)
@@ -135,18 +137,21 @@ class Declaration:
             ConfigurationError: an option does not fit; the text names it.
         """
         request = method.request_class
+        decoder = build_decoder(
+            method,
+            value_type=self.value_type,
+            key=self.key,
+            timestamp=self.timestamp,
+            explode=self.explode,
+            skip=self.skip,
+            headers=self.headers,
+        )
+        if self.encode is not None:
+            decoder = self.encode(decoder, method)
         return Plan(
             self,
             method,
-            build_decoder(
-                method,
-                value_type=self.value_type,
-                key=self.key,
-                timestamp=self.timestamp,
-                explode=self.explode,
-                skip=self.skip,
-                headers=self.headers,
-            ),
+            decoder,
             self.cursor.bind(method.input, method.output) if self.cursor is not None else None,
             self._of_message(method, "error"),
             self._of_message(method, "end_of_snapshot"),

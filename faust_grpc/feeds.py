@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from faust.types.tuples import TP
@@ -16,7 +16,7 @@ from .connection import Connection
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .discovery import Discovery
-from .exceptions import HostError
+from .exceptions import FaustGrpcError, HostError
 from .messages import SourceMessage, TimedMessage
 from .observers import Observers, SplitObservers, Where
 from .protocol import Dead, DeclaredProtocol
@@ -61,6 +61,8 @@ class Feed:
         self.observers = Observers()
         #: Why nothing runs, for people.
         self.waiting_for = ""
+        #: Called with an error that ends the worker.
+        self.on_failed: Callable[[FaustGrpcError], None] = _nobody
         self._assigned: Mapping[str, Assigned] = {}
         self._connections: dict[tuple[Target, ...], Connection] = {}
         self._ending: list[RunningSplit] = []
@@ -89,6 +91,9 @@ class Feed:
         return next(filter(None, proxies), "")
 
     # Before the first call
+
+    async def declare(self) -> None:
+        """Make what must be there before the group meets. Raises as :meth:`prepare`."""
 
     async def prepare(self) -> None:
         """Read the credentials; ask the server for the method's types, for as long as it takes.
@@ -413,3 +418,7 @@ class Feed:
             buffer=declaration.buffer,
             backoff=declaration.backoff,
         )
+
+
+def _nobody(error: FaustGrpcError) -> None:
+    raise error

@@ -113,6 +113,7 @@ class Runner(Sensor):
                 "give one of them another name="
             )
         self.feeds[name] = feed
+        feed.on_failed = self._on_refused
         feed.observers = self.observers
 
     @property
@@ -155,6 +156,9 @@ class Runner(Sensor):
             # Also for scope="worker", whose cursors are not saved: Faust's consumer cannot start
             # without any topic.
             self.checkpoints.add(name)
+            await self._declare(feed)
+            if feed.saves_itself:
+                continue
             if feed.declaration.guarantee == "exactly_once":
                 self._use_transactions(name)
             if not seams.restart_agents(app, feed.channel):
@@ -163,6 +167,12 @@ class Runner(Sensor):
                     "one with @app.agent(...)",
                     name,
                 )
+
+    async def _declare(self, feed: Feed) -> None:
+        try:
+            await feed.declare()
+        except FaustGrpcError as exc:
+            await self._end_worker(exc, str(exc))
 
     def _use_transactions(self, source: str) -> None:
         if self.checkpoints.transactions is None:
@@ -194,7 +204,7 @@ class Runner(Sensor):
         logger.critical("%s", text)
         await seams.end_worker(self.app, error, text)
 
-    def _on_refused(self, error: HostError) -> None:
+    def _on_refused(self, error: FaustGrpcError) -> None:
         self.add_future(self._end_worker(error, str(error)))
 
     # Rebalance

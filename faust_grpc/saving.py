@@ -210,8 +210,12 @@ class Saving:
         return self._owned - {split.partition for feed in strict for split in feed if split.unacked}
 
     def _splits(self) -> list[RunningSplit]:
-        return [split for feed in self._feeds() for split in feed]
+        return [split for feed in self._feeds() if not feed.saves_itself for split in feed]
 
     def _strict(self) -> list[Feed]:
         """Sources that are cut at a barrier."""
-        return [feed for feed in self._feeds() if feed.declaration.guarantee == "exactly_once"]
+        return [
+            feed
+            for feed in self._feeds()
+            if feed.declaration.guarantee == "exactly_once" and not feed.saves_itself
+        ]

@@ -4,7 +4,7 @@ Each entry says what is touched, what for, and since which version it is known t
 a test in ``tests/functional/test_seams*.py`` that fails when the host changes it.
 """
 
-from .agents import RestartingSupervisor, restart_agents
+from .agents import RestartingSupervisor, redirect_agents, restart_agents
 from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
 from .producer import follow_sends
 from .recovery import install_recovery, installed_load, read_committed
@@ -23,6 +23,7 @@ __all__ = [
     "installed_load",
     "note_partitions",
     "read_committed",
+    "redirect_agents",
     "restart_agents",
     "seek_between_fetches",
     "show_activity",

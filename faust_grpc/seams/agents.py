@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import faust
-from faust.types import AppT
+from faust.types import AppT, TopicT
 from mode.supervisors import OneForOneSupervisor
 
-__all__ = ["RestartingSupervisor", "restart_agents"]
+__all__ = ["RestartingSupervisor", "redirect_agents", "restart_agents"]
 
 
 class RestartingSupervisor(OneForOneSupervisor):
@@ -57,4 +57,23 @@ def restart_agents(app: AppT, channel: faust.Channel[Any]) -> list[str]:
             chosen = agent.supervisor_strategy or app.conf.agent_supervisor
             if chosen is OneForOneSupervisor:
                 agent.supervisor_strategy = RestartingSupervisor
+    return names
+
+
+def redirect_agents(app: AppT, channel: faust.Channel[Any], topic: TopicT) -> list[str]:
+    """Have the agents of a source that writes into a topic read this topic, as if declared so.
+
+    Sets ``Agent._channel_arg``, and forgets what was made of it; the agents' topics decide what the
+    consumer subscribes to and what happens at a rebalance. faust-streaming 0.15.
+
+    Returns:
+        Their names.
+    """
+    names = []
+    for agent in app.agents.values():
+        if getattr(agent, "_channel_arg", None) is channel:
+            names.append(agent.name)
+            agent._channel_arg = topic  # type: ignore[attr-defined]
+            agent._channel = None  # type: ignore[attr-defined]
+            agent._channel_iterator = None  # type: ignore[attr-defined]
     return names
