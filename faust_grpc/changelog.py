@@ -195,4 +195,9 @@ def _encoded(partition: int, write: Write) -> Record:
         raise HostError(
             f"table {table.name!r}: key {write.key!r} or its value cannot be serialized: {exc!r}"
         ) from exc
+    if key is None:
+        raise HostError(
+            f"table {table.name!r}: a key is None, which its changelog cannot hold; if it is the "
+            "event's key, give the source key=FIELD"
+        )
     return Record(topic.get_topic_name(), partition, key, value, list(headers.items()) or None)

@@ -76,7 +76,7 @@ def register(app: AppT) -> None:
         token = setting.token or os.environ.get(TOKEN_VARIABLE, "").strip()
         _settings[app] = replace(setting, token=token)
         if setting.enabled:
-            app.web.blueprints.add(setting.prefix, blueprint)
+            blueprint.register(app, url_prefix=setting.prefix)
 
     Runner.of(app).starting.append(add)
 
