@@ -50,9 +50,15 @@ _RULES = (
         "the server's certificate has expired (or this machine's clock is wrong)",
     ),
     _rule(
+        r"certificate is not yet valid",
+        "the server's certificate is not valid yet (or this machine's clock is wrong)",
+    ),
+    _rule(
         r"CERTIFICATE_VERIFY_FAILED",
-        "the server's certificate is not signed by a root that is trusted here: give "
-        "TLS(roots=...) the file of the authority that signed it",
+        "the server's certificate is not signed by a root that is trusted here, or its chain is "
+        "incomplete (the server must send the certificates between its own and the root): give "
+        'TLS(roots=...) the file of the authority that signed it, or TLS(roots="system") if the '
+        "operating system trusts it",
     ),
     _rule(
         r"Hostname Verification Check failed|is not in peer certificate",
@@ -77,6 +83,26 @@ _RULES = (
     _rule(
         r"Expected SETTINGS frame as the first frame|Failed parsing HTTP/2",
         "something that is not HTTP/2 answers on this port (an HTTP/1 server, perhaps)",
+        proxy=True,
+    ),
+    _rule(
+        r"Received http2 header with status: 413",
+        "a proxy's limit on the size of a request: what a long call sends adds up there",
+        proxy=True,
+    ),
+    _rule(
+        r"Received http2 header with status: 429",
+        "a proxy's limit on the rate of calls",
+        proxy=True,
+    ),
+    _rule(
+        r"Received http2 header with status: 50[23]",
+        "a proxy answered: the gRPC server behind it is down or not ready",
+        proxy=True,
+    ),
+    _rule(
+        r"Received http2 header with status: 504",
+        "a proxy answered: the gRPC server behind it kept it waiting for too long",
         proxy=True,
     ),
     _rule(
@@ -141,6 +167,11 @@ _RULES = (
         r"too_many_pings",
         "the server forbids pings this often: raise Keepalive(interval_seconds=...)",
     ),
+    _rule(
+        r"GOAWAY received",
+        "the server, or a proxy, closes the connection in order: a restart, or its greatest age",
+    ),
+    _rule(r"RST_STREAM with error code", "the server, or a proxy, reset the stream"),
     _rule(
         r"Received message larger than max",
         "a message is larger than Buffer(message_size_bytes=...) allows",

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import faust
@@ -24,13 +25,16 @@ from support.messages import SETS, message_class
 from faust_grpc import Backoff, Cursor, DeadLetter, GrpcSource, SplitStatus
 from faust_grpc.feeds import Assigned
 from faust_grpc.seams import restart_agents
+from faust_grpc.splits import RunningSplit
 
 __all__ = [
     "CURSOR",
     "QUICK",
     "TICKS",
+    "Ask",
     "Consumer",
     "Ended",
+    "Frame",
     "Kind",
     "asked_after",
     "consuming",
@@ -49,6 +53,7 @@ QUICK = Backoff(initial_seconds=0.02, maximum_seconds=0.3)
 
 Tick = message_class("feed", "cases.feed.v1.Tick")
 Ask = message_class("feed", "cases.feed.v1.Ask")
+Frame = message_class("feed", "cases.feed.v1.Frame")
 
 
 def tick(number: int, **fields: Any) -> bytes:
@@ -117,7 +122,7 @@ class Consumer:
         target: where the server is.
         kind: which reader.
         method: of the service of ``feed.proto``.
-        sequence: the field of the response that is kept in ``seen``.
+        sequence: what is kept of each event in ``seen``: a field's name, or a function of it.
         options: of the source.
     """
 
@@ -127,7 +132,7 @@ class Consumer:
         kind: Kind,
         *,
         method: str = TICKS,
-        sequence: str = "seq",
+        sequence: str | Callable[[Any], Any] = "seq",
         **options: Any,
     ) -> None:
         self.seen: list[Any] = []
@@ -135,7 +140,7 @@ class Consumer:
         self.busy_seconds = 0.0
         self.gate = asyncio.Event()
         self.gate.set()
-        self._sequence = sequence
+        self._number = attrgetter(sequence) if isinstance(sequence, str) else sequence
         self._lines = _Lines()
         self._logger = logging.getLogger("faust_grpc")
         self.app = faust.App("consuming", broker="kafka://127.0.0.1:9", store="memory://")
@@ -155,7 +160,7 @@ class Consumer:
             await self.gate.wait()
             if self.busy_seconds:
                 await asyncio.sleep(self.busy_seconds)
-            self.seen.append(getattr(message, self._sequence))
+            self.seen.append(self._number(message))
 
     async def start(self) -> None:
         """Start the agent, then the stream."""
@@ -163,7 +168,8 @@ class Consumer:
         restart_agents(self.app, self.source)
         self.app.flow_control.resume()
         await self.agent.start()
-        self.feed.assign({"main": Assigned(0, None)})
+        names = [split.name for split in self.source.declaration.splits]
+        self.feed.assign({name: Assigned(0, None) for name in names})
         self.feed.release()
 
     async def close(self) -> None:
@@ -178,6 +184,11 @@ class Consumer:
     def split(self) -> SplitStatus:
         """The status of the one split."""
         return self.source.status().splits[0]
+
+    @property
+    def running(self) -> RunningSplit:
+        """The one split itself."""
+        return next(iter(self.feed))
 
     @property
     def lines(self) -> list[str]:

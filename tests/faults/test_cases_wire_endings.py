@@ -90,6 +90,7 @@ async def test_W11_reset_by_a_proxy(kind: Kind, code: ErrorCodes) -> None:
     rig = await survives(kind, reset(code))
     assert rig.ended[0].reason.startswith("INTERNAL: ")
     assert f"RST_STREAM with error code {code.value}" in rig.ended[0].reason
+    assert rig.ended[0].reason.endswith("[the server, or a proxy, reset the stream]")
 
 
 async def test_W11_internal_of_the_application(kind: Kind) -> None:
@@ -106,12 +107,20 @@ async def test_W11_internal_of_the_application(kind: Kind) -> None:
         assert rig.split.endings == {"INTERNAL": 2}
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
-async def test_W12_error_page_of_a_proxy(kind: Kind, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (429, "a proxy's limit on the rate of calls"),
+        (502, "a proxy answered: the gRPC server behind it is down or not ready"),
+        (503, "a proxy answered: the gRPC server behind it is down or not ready"),
+        (504, "a proxy answered: the gRPC server behind it kept it waiting for too long"),
+    ],
+)
+async def test_W12_error_page_of_a_proxy(kind: Kind, status: int, cause: str) -> None:
     rig = await refused(kind, page(status))
     for ended in rig.ended:
         # Core reports the page's end when it comes in one packet with the headers.
-        assert f"http2 header with status: {status} [a proxy or web server" in ended.reason or (
+        assert f"http2 header with status: {status} [{cause}" in ended.reason or (
             "the stream ended without a gRPC status: a web page, a proxy" in ended.reason
         )
 
@@ -119,6 +128,7 @@ async def test_W12_error_page_of_a_proxy(kind: Kind, status: int) -> None:
 async def test_W18_request_body_limit(kind: Kind) -> None:
     rig = await refused(kind, page(413))
     assert rig.ended[0].reason.startswith("UNKNOWN: ")
+    assert "[a proxy's limit on the size of a request: " in rig.ended[0].reason
 
 
 async def test_W18_reset_without_error(kind: Kind) -> None:
