@@ -66,15 +66,21 @@ async def test_W05_a_balancer_that_accepts_and_drops(kind: Kind) -> None:
 
 
 async def test_W10_a_proxy_that_resets_idle_streams(kind: Kind) -> None:
-    """Pings do not help: only DATA counts."""
-    keepalive = Keepalive(interval_seconds=1, timeout_seconds=20)
-    async with relayed(one_more, kind, idle_seconds=0.4, keepalive=keepalive) as (_, relay, rig):
+    """Pings do not help, only DATA counts; and after three such ends their cause is named."""
+    keepalive = Keepalive(interval_seconds=0.5, timeout_seconds=20)
+    async with relayed(one_more, kind, idle_seconds=1.1, keepalive=keepalive) as (_, relay, rig):
         await rig.until(lambda: len(rig.seen) == 5)
         assert rig.seen == [1, 2, 3, 4, 5]
         assert relay.expired == 4
         assert rig.split.endings == {"CANCELLED": 4}
         assert [ended.attempt for ended in rig.ended] == [2, 2, 2, 2]
         assert all(ended.seconds <= QUICK.initial_seconds for ended in rig.ended)
+        hint = (
+            "calls end after 1 s without data: probably the idle time-out of a proxy; "
+            "HTTP/2 pings do not count there, heartbeat messages do"
+        )
+        assert rig.split.hint == hint
+        assert [hint in ended.reason for ended in rig.ended] == [False, False, True, True]
 
 
 async def test_W15_a_cable_that_is_pulled(kind: Kind) -> None:
