@@ -112,7 +112,8 @@ class Cluster:
             member, asked = self.members[name], time.monotonic()
             status = member.wait(60)
             self.say(f"stop {member.reader}: status {status}, {time.monotonic() - asked:.1f} s")
-            assert status == 0 or not ready, member.failure(f"ended with status {status}")
+            good = status == 0 or not ready or self._was_fenced(member)
+            assert good, member.failure(f"ended with status {status}")
 
     def kill(self, name: str) -> None:
         """``kill -9``."""
@@ -133,6 +134,17 @@ class Cluster:
         member.cont()
         self.halted.discard(member.reader)
         self.say(f"resume {member.reader}")
+
+    def restart_fenced(self) -> None:
+        """Start the workers again that ended because they had been halted and were fenced off
+        meanwhile: the part of a supervisor."""
+        for name, member in self.members.items():
+            if not member.alive and self._was_fenced(member):
+                self.say(f"{member.reader} ended: fenced off")
+                self.start(name)
+
+    def _was_fenced(self, member: Member) -> bool:
+        return member.reader in self.ever_halted and "fenced this one off" in member.output()
 
     def kill_server(self) -> None:
         """``kill -9`` the order server and start it again on the same port."""
@@ -179,7 +191,7 @@ class Cluster:
 
         def look() -> object:
             for member in alive:
-                if not member.alive:
+                if not member.alive and not self._was_fenced(member):
                     raise member.failure(f"ended by itself with status {member.wait()}")
             return condition()
 

@@ -90,6 +90,7 @@ class Faults:
         """Do all of it, one after the other, each after its pause."""
         for step in steps:
             self.pause(step)
+            self._cluster.restart_fenced()
             self.perform(step)
 
     def pause(self, step: Step) -> None:
