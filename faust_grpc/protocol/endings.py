@@ -121,7 +121,7 @@ class Endings:
             reason = f"the server ended the stream: {reason}"
         self._look_back(now)
         verdict = self._weighed(rule, status)
-        self._count_verdict(status.code.name, verdict.value)
+        self._count_verdict(status.code.name, verdict.name.lower())
         if self.hint and verdict is Verdict.RETRY:
             reason = f"{reason} [{self.hint}]"
         return Judged(verdict, reason)

@@ -79,6 +79,7 @@ RANKS = {
     "saving": 7,
     "source": 7,
     "cli": 8,
+    "metrics": 8,
     "demo": 8,
     "testing": 8,
     "__main__": 8,
