@@ -164,9 +164,10 @@ class Feed:
         protocol: DeclaredProtocol,
         connection: Connection,
         sink: Sink,
+        kind: Callable[..., RunningSplit] = RunningSplit,
     ) -> RunningSplit:
         declaration = self.declaration
-        return RunningSplit(
+        return kind(
             declaration.name,
             split,
             partition,
