@@ -90,6 +90,7 @@ BUILT_IN_RULES: tuple[Rule, ...] = (
         "missing selected ALPN property",
         "no gRPC server, or something before it that speaks no HTTP/2",
     ),
+    Rule(StatusCode.INTERNAL, Verdict.FATAL, "error parsing 'grpc-encoding'"),
     Rule(StatusCode.INTERNAL, Verdict.POISON, "decompress"),
     Rule(StatusCode.INTERNAL, Verdict.POISON, "compression bit set"),
     Rule(

@@ -16,7 +16,9 @@ from .base import (
     Wait,
     Warn,
 )
-from .declared import Counts, DeclaredProtocol, ErrorField, Marker
+from .counts import Counts
+from .declared import DeclaredProtocol, ErrorField
+from .snapshot import Marker
 
 __all__ = [
     "Action",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
@@ -18,7 +17,7 @@ from ..decoding import Decoder
 from ..exceptions import CallFailed, CursorLost, DataError
 from ..schema import Method
 from ..status import Rule, Verdict
-from ..types import CursorValue, Record, Status
+from ..types import CursorValue, Status
 from .base import (
     Action,
     Call,
@@ -31,40 +30,17 @@ from .base import (
     Synced,
     Warn,
 )
+from .counts import Counts
 from .endings import Endings
 from .poison import Poison, Step
 from .redaction import redacted
+from .snapshot import Marker, Snapshot
 
-__all__ = ["Counts", "DeclaredProtocol", "ErrorField", "Marker"]
+__all__ = ["DeclaredProtocol", "ErrorField"]
 
 #: Reads an in-band error from a message: ``None`` for a good one, a text that is judged like the
 #: details of an UNKNOWN status, or a ready :class:`CursorLost` or :class:`CallFailed`.
 ErrorField = Callable[[Any], "str | CursorLost | CallFailed | None"]
-
-#: Tells of a message whether the snapshot is complete with it.
-Marker = Callable[[Any], Any]
-
-
-@dataclass
-class Counts:
-    """What one split has seen in this process."""
-
-    dead: int = 0
-    #: Messages that the server sent again after a resume: dropped.
-    repeated: int = 0
-    #: Times a cursor went back within a call: the event was delivered, the cursor not saved.
-    cursor_regressions: int = 0
-    #: Reconnects of a stream without cursor: an unknown number of messages may be missing.
-    possible_gaps: int = 0
-    #: Times the server could no longer resume and the stream began elsewhere: data is missing.
-    lost_cursors: int = 0
-    #: Events that an overflow policy dropped, by policy.
-    dropped: dict[str, int] = field(default_factory=dict)
-    calls: int = 0
-    #: Ends of calls by status code; those that were ours by name.
-    endings: dict[str, int] = field(default_factory=dict)
-    #: The same by status code and what it meant.
-    verdicts: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class DeclaredProtocol(Protocol):
@@ -108,11 +84,7 @@ class DeclaredProtocol(Protocol):
         self._deadlines = Deadlines(timeouts or _NO_TIMEOUTS)
         self._endings = Endings(delays, rules, on_end=on_end, renews=renews)
         self._poison = Poison(on_poison)
-        self._after_snapshot = after_snapshot
-        #: The snapshot was complete once: a position stands for all of it.
-        self._complete = resume is not None
-        self._syncing = False
-        self._snapshot_events = 0
+        self._snapshot = Snapshot(after_snapshot, complete=resume is not None)
         self.bind(method, request, decoder, cursor, error, marker)
         if resume is None and cursor is not None:
             resume = cursor.declared.start
@@ -135,8 +107,6 @@ class DeclaredProtocol(Protocol):
         self._heard = False
         #: The server has begun to send once: what a reset threw away on the way may be missing.
         self._accepted = False
-        #: The declared end of the snapshot was seen, or the call resumed behind it.
-        self.synced = False
 
     def bind(
         self,
@@ -157,8 +127,8 @@ class DeclaredProtocol(Protocol):
         self._decoder = decoder
         self._cursor = cursor
         self._error = error
-        self._marker = marker
-        self._read_with(syncing=self._syncing)
+        self._snapshot.marker = marker
+        self._compile()
 
     # Events
 
@@ -321,13 +291,14 @@ class DeclaredProtocol(Protocol):
         elif self._accepted:
             self.counts.possible_gaps += 1
         self.counts.calls += 1
-        self._heard = self._settled = self.synced = self._renewing = False
+        self._heard = self._settled = self._renewing = False
         self._calling = True
         self._begun_at = self._position
-        resumed = self._complete and self._cursor is not None and self.last is not None
-        self._read_with(syncing=self._marker is not None and not resumed)
+        resumed = self._cursor is not None and self.last is not None
+        self._snapshot.called(resumed=resumed)
+        self._compile()
         self._endings.called()
-        self._deadlines.called(now, syncing=self._syncing)
+        self._deadlines.called(now, syncing=self._snapshot.is_open)
         return Call(
             self._method.path,
             # Through the class: upb takes a field of that name for the method.
@@ -341,31 +312,24 @@ class DeclaredProtocol(Protocol):
             self._heard = self._accepted = True
             self._endings.first()
             self._poison.heard()
-        if self._syncing and self._marker is not None and not self._marker(message):
-            return False
-        self._settled = True
-        if self._marker is None:
-            return False
-        self.synced = self._complete = True
-        self._deadlines.synced()
-        self._read_with(syncing=False)
-        return True
+        synced = self._snapshot.ends_with(message)
+        self._settled = not self._snapshot.is_open
+        if synced:
+            self._deadlines.synced()
+            self._compile()
+        return synced
 
-    def _read_with(self, *, syncing: bool) -> None:
+    def _compile(self) -> None:
         """Positions within a snapshot stand for a part of it: they are not resumed behind."""
-        self._syncing = syncing
-        read = self._cursor.read if self._cursor is not None else _no_cursor
-        self._read = _no_cursor if syncing else read
-        self._records = self._counted if syncing else self._decoder.records
-
-    def _counted(self, message: Any) -> tuple[Record, ...]:
-        records = self._decoder.records(message)
-        self._snapshot_events += len(records)
-        return records
+        if self._snapshot.is_open:
+            self._read: Callable[[Any], CursorValue | None] = _no_cursor
+            self._records = self._snapshot.counted(self._decoder.records)
+        else:
+            self._read = self._cursor.read if self._cursor is not None else _no_cursor
+            self._records = self._decoder.records
 
     def _note_progress(self) -> None:
-        if self._snapshot_events:
-            self._snapshot_events = 0
+        if self._snapshot.moved_on():
             self._deadlines.progress(self._now)
 
     def _completed(self, delivery: Delivery) -> Iterable[Action]:
@@ -373,7 +337,7 @@ class DeclaredProtocol(Protocol):
         if not delivery.records:
             self.mark.ack(delivery)
             del actions[0]
-        if self._after_snapshot == "stop":
+        if self._snapshot.is_end:
             actions.append(Finish("the snapshot is complete"))
         return actions
 

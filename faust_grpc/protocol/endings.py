@@ -117,10 +117,10 @@ class Endings:
         rule = judge(status, self._rules)
         self.rule = f"{'rules=' if self._is_users(rule) else 'built in'}: {rule}"
         reason = f"{status} ({rule.hint})" if rule.hint else str(status)
-        if status.code is StatusCode.OK:
-            reason = f"the server ended the stream: {reason}"
         self._look_back(now)
         verdict = self._weighed(rule, status)
+        if status.code is StatusCode.OK and verdict is not Verdict.RETRY:
+            reason = f"{reason}: the server ended the stream"
         self._count_verdict(status.code.name, verdict.name.lower())
         if self.hint and verdict is Verdict.RETRY:
             reason = f"{reason} [{self.hint}]"
