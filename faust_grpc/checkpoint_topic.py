@@ -27,6 +27,9 @@ __all__ = ["CheckpointTopic", "Group", "SavedSplit", "find_group"]
 #: How long the broker may take for an answer, and for one more record.
 _ANSWER_SECONDS = 10.0
 
+#: A transaction that somebody left open is ended first.
+_FENCE_SECONDS = 30.0
+
 #: librdkafka's own complaints would come beside the one line that we raise.
 _quiet = logging.getLogger(f"{__name__}.librdkafka")
 _quiet.propagate = False
@@ -75,13 +78,20 @@ class CheckpointTopic:
         source: its name.
         splits: as declared.
         kafka_options: librdkafka settings that the app's settings cannot express.
+        transactional_ids: with which its workers write.
     """
 
     def __init__(
-        self, app: AppT, source: str, splits: Iterable[Split], kafka_options: Mapping[str, Any]
+        self,
+        app: AppT,
+        source: str,
+        splits: Iterable[Split],
+        kafka_options: Mapping[str, Any],
+        transactional_ids: Iterable[str] = (),
     ) -> None:
         self.app = app
         self._options = dict(kafka_options)
+        self._transactional_ids = list(transactional_ids)
         partitions = app.conf.topic_partitions
         self._table = CheckpointTable.of(app, source)
         self._wanted = {
@@ -92,6 +102,21 @@ class CheckpointTopic:
     def topic(self) -> str:
         """Its name."""
         return self._table.changelog_topic_name
+
+    def take_over(self) -> None:
+        """Let no worker that was halted write any more, and end what it had begun; blocks.
+
+        Raises:
+            HostError: the broker cannot be reached, or does not let us.
+        """
+        for name in self._transactional_ids:
+            try:
+                producer(self.app, {**self._options, "transactional.id": name}).init_transactions(
+                    _FENCE_SECONDS
+                )
+            except KafkaException as error:
+                options = connection_options(self.app, self._options)
+                raise _unreachable(options, error.args[0]) from error
 
     def read(self) -> list[SavedSplit]:
         """Return every declared split, and those that were declared once; blocks.
@@ -105,12 +130,12 @@ class CheckpointTopic:
             record = found.pop((partition, name), _Found(None, 0.0))
             splits.append(_saved_split(name, partition, record, declared=True))
         for (partition, name), record in sorted(found.items()):
-            if record.saved is not None:
+            if record.saved is not None and record.saved != Saved():
                 splits.append(_saved_split(name, partition, record, declared=False))
         return splits
 
-    def write(self, saved: Mapping[SavedSplit, Saved | None]) -> None:
-        """Write records, each into the partition of its split; ``None`` deletes. Blocks.
+    def write(self, saved: Mapping[SavedSplit, Saved]) -> None:
+        """Write records, each into the partition of its split; blocks.
 
         The records stand outside any transaction: a topic that ends in a transaction's marker
         would stop a plain Faust worker from recovering.
@@ -122,7 +147,7 @@ class CheckpointTopic:
             Batch(
                 split.partition,
                 {},
-                [Write(self._table, split.name, value and value.dump(), None, None)],
+                [Write(self._table, split.name, value.dump(), None, None)],
             )
             for split, value in saved.items()
         ]

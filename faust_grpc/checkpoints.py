@@ -86,8 +86,13 @@ class Checkpoints:
             source: who wants it.
         """
         self._exactly_once = source
-        prefix = f"{self.app.conf.id}-faust-grpc"
+        prefix = self.transactional_prefix
         self.transactions = TransactionalWriter(self._new_transactional_producer, prefix)
+
+    @property
+    def transactional_prefix(self) -> str:
+        """How transactional ids begin; ``-`` and the partition follow."""
+        return f"{self.app.conf.id}-faust-grpc"
 
     @property
     def topics(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from .saved import Saved
 from .types import CursorValue
 
 __all__ = ["Control", "NotHere"]
+
+logger = logging.getLogger(__name__)
 
 #: How long the broker may take to keep a change.
 SAVE_SECONDS = 10.0
@@ -59,6 +62,7 @@ class Control:
         names = self._here(split)
         for name in names:
             self._feed.pause(name, reason)
+            logger.info("%s/%s: paused: %s", self._name, name, reason)
         await self._save(names, lambda saved: replace(saved, paused=reason))
         return names
 
@@ -72,6 +76,7 @@ class Control:
         names = self._here(split)
         for name in names:
             self._feed.resume(name, skip=skip)
+            logger.info("%s/%s: resumed%s", self._name, name, ", one message skipped" * skip)
         await self._save(names, lambda saved: replace(saved, paused=""))
         return names
 
@@ -83,6 +88,7 @@ class Control:
         names = self._here(split)
         for name in names:
             self._feed.restart(name)
+            logger.info("%s/%s: restarted", self._name, name)
         await self._save(names, lambda saved: replace(saved, paused=""))
         return names
 
@@ -108,6 +114,9 @@ class Control:
         saved = self._change(name, assigned.partition, lambda saved: replace(saved, cursor=cursor))
         try:
             await self._written([saved])
+            logger.warning(
+                "%s/%s: cursor set from %r to %r", self._name, name, assigned.resume, cursor
+            )
             assigned = assigned._replace(resume=cursor)
         finally:
             # After a rebalance it was assigned anew, here or elsewhere.
@@ -118,8 +127,12 @@ class Control:
         declared, plan = self._feed.declaration, self._feed.plan
         if declared.cursor is None or declared.scope == "worker":
             raise ConfigurationError(f"source {self._name!r} saves no cursor: nothing to set")
-        if cursor is not None and plan is not None and plan.cursor is not None:
-            plan.cursor.check(cursor, f"{self._name}/{split}")
+        kind = plan.cursor.kind if plan is not None and plan.cursor is not None else None
+        found = type(cursor).__name__
+        if cursor is not None and kind not in (None, found):
+            raise ConfigurationError(
+                f"{self._name}/{split}: cursor {cursor!r} is {found}; the source's is {kind}"
+            )
 
     def _here(self, split: str | None) -> list[str]:
         lifecycle = self._runner.lifecycle

@@ -21,13 +21,12 @@ from .checkpoints import LEASE_PART, Checkpoints
 from .exceptions import (
     ConfigurationError,
     FaustGrpcError,
-    HostError,
     PeerError,
     WriteFailed,
 )
 from .feeds import Assigned, Feed
-from .observers import Observers
 from .lifecycle import Lifecycle, Phase
+from .observers import Observers
 from .ownership import Ownership
 from .recovery import BulkRecovery
 from .saved import Saved
@@ -126,6 +125,14 @@ class Runner(Sensor):
         """Transactions that were aborted and written again."""
         transactions = self.checkpoints.transactions
         return 0 if transactions is None else transactions.aborts
+
+    def transactional_ids(self) -> list[str]:
+        """Return the transactional ids with which the application's workers write."""
+        direct = [feed for feed in self.feeds.values() if not feed.saves_itself]
+        if not any(feed.declaration.guarantee == "exactly_once" for feed in direct):
+            return []
+        prefix = self.checkpoints.transactional_prefix
+        return [f"{prefix}-{number}" for number in range(self.app.conf.topic_partitions)]
 
     def is_stale(self, generation: int) -> bool:
         """Return whether a rebalance began since a generation, or the worker stops."""

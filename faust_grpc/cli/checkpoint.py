@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,6 +14,8 @@ from ..saved import Saved
 from ..types import CursorValue
 from .application import app_option, find_source, load_sources
 from .output import print_json, print_table
+from .positions import parse_cursor, position_text, saved_json, saved_row
+from .workers import WorkerPages, token_option
 
 if TYPE_CHECKING:  # Faust is slow to import, and describe and tail do without
     from ..checkpoint_topic import CheckpointTopic, SavedSplit
@@ -38,30 +36,42 @@ def checkpoint() -> None:
       faust-grpc checkpoint set orders --split north --to 4711 -A shop
       faust-grpc checkpoint reset orders --split north -A shop
 
-    It reads and writes the source's checkpoint topic itself. Changes are refused
-    while a worker of the application runs: it would overwrite them.
+    It reads and writes the source's checkpoint topic. While a worker of the
+    application runs, changes are refused: it would overwrite them. It can make
+    them itself: --through-worker.
     """
 
 
-def _shared(command: F) -> F:
-    options = [
+def _options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    shared = [
         click.argument("source"),
         app_option,
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def decorate(command: F) -> F:
+        for option in reversed([*shared, *options]):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-_force = click.option(
-    "--force", is_flag=True, help="Do not ask the broker whether a worker runs: I know none does."
+_changing = (
+    click.option(
+        "--through-worker",
+        metavar="URL",
+        help="Have it done by the running workers; URL is the web server of any of them.",
+    ),
+    token_option,
+    click.option(
+        "--force", is_flag=True, help="Do not ask the broker whether a worker runs: none does."
+    ),
 )
 
 
 @checkpoint.command(short_help="Show the saved cursors.")
-@_shared
-@click.option("--split", metavar="NAME", help="Only this split.")
+@_options(click.option("--split", metavar="NAME", help="Only this split."))
 def show(source: str, app_name: str, as_json: bool, split: str | None) -> None:
     """Show what is saved for each split of SOURCE.
 
@@ -70,25 +80,24 @@ def show(source: str, app_name: str, as_json: bool, split: str | None) -> None:
       faust-grpc checkpoint show orders -A shop
       faust-grpc checkpoint show orders -A shop --json | jq '.splits[].cursor'
     """
-    topic = _Stopped(app_name, source).topic
+    topic = _Source(app_name, source).topic
     splits = topic.read()
     shown = splits if split is None else [_named(splits, split)]
     if as_json:
-        print_json(
-            {"source": source, "topic": topic.topic, "splits": [_as_json(one) for one in shown]}
-        )
-        return
-    columns = ("SPLIT", "PARTITION", "CURSOR", "SAVED", "")
-    print_table(columns, ([*_row(one), _time(one.saved_at), _note(one)] for one in shown))
+        rows = [saved_json(one) for one in shown]
+        print_json({"source": source, "topic": topic.topic, "splits": rows})
+    else:
+        print_table(("SPLIT", "PARTITION", "CURSOR", "SAVED", ""), map(saved_row, shown))
 
 
 @checkpoint.command("set", short_help="Set the cursor of a split.")
-@_shared
-@click.option("--split", metavar="NAME", help="Which split; needed if there are several.")
-@click.option("--to", metavar="CURSOR", required=True, help="The position to resume behind.")
-@_force
+@_options(
+    click.option("--split", metavar="NAME", help="Which split; needed if there are several."),
+    click.option("--to", metavar="CURSOR", required=True, help="The position to resume behind."),
+    *_changing,
+)
 def set_cursor(
-    source: str, app_name: str, as_json: bool, split: str | None, to: str, force: bool
+    source: str, app_name: str, split: str | None, to: str, as_json: bool, **how: Any
 ) -> None:
     """Let a split of SOURCE resume behind a position; 'earliest' forgets it.
 
@@ -98,45 +107,36 @@ def set_cursor(
     Examples:
       faust-grpc checkpoint set orders --split north --to 4711 -A shop
       faust-grpc checkpoint set orders --split north --to earliest -A shop
+      faust-grpc checkpoint set orders --split north --to 4711 -A shop \\
+          --through-worker http://worker-1:6066
     """
-    stopped = _Stopped(app_name, source)
-    splits = stopped.topic.read()
-    chosen = _chosen(splits, split)
-    cursor = None if to == "earliest" else parse_cursor(to, stopped.kind(splits))
-    stopped.write(
-        {chosen: replace(chosen.saved or Saved(), cursor=cursor)}, as_json=as_json, force=force
-    )
+    opened = _Source(app_name, source)
+    change = _Change(opened, **how)
+    chosen = _chosen(change.before, split)
+    cursor = None if to == "earliest" else parse_cursor(to, opened.kind(change.before))
+    change.make({chosen: cursor}, as_json=as_json)
 
 
 @checkpoint.command(short_help="Forget the cursors of a source, or of one split.")
-@_shared
-@click.option("--split", metavar="NAME", help="Only this split.")
-@_force
-def reset(source: str, app_name: str, as_json: bool, split: str | None, force: bool) -> None:
+@_options(click.option("--split", metavar="NAME", help="Only this split."), *_changing)
+def reset(source: str, app_name: str, split: str | None, as_json: bool, **how: Any) -> None:
     """Let SOURCE begin as if it had never run, all its splits or one.
 
-    What is in the tables stays there. A split that is not declared any more is removed.
+    What is in the tables stays there. The positions before are printed.
 
     \b
     Examples:
       faust-grpc checkpoint reset orders -A shop
       faust-grpc checkpoint reset orders --split north -A shop
     """
-    stopped = _Stopped(app_name, source)
-    splits = stopped.topic.read()
-    chosen = [one for one in splits if one.declared] if split is None else [_named(splits, split)]
-    changes = {one: _forgotten(one) for one in chosen}
-    stopped.write(changes, as_json=as_json, force=force)
+    change = _Change(_Source(app_name, source), **how)
+    before = change.before
+    chosen = [one for one in before if one.declared] if split is None else [_named(before, split)]
+    change.make(dict.fromkeys(chosen), as_json=as_json)
 
 
-def _forgotten(split: SavedSplit) -> Saved | None:
-    if not split.declared:
-        return None
-    return replace(split.saved or Saved(), cursor=None)
-
-
-class _Stopped:
-    """A source whose application does not run.
+class _Source:
+    """A source of an application, and its checkpoint topic.
 
     Arguments:
         app_name: as ``-A`` has it.
@@ -149,14 +149,16 @@ class _Stopped:
 
         self.app, feeds = load_sources(app_name)
         self.feed: Feed = find_source(feeds, source)
+        self.name = source
         declared = self.feed.declaration
         if declared.scope == "worker":
             raise ConfigurationError(
                 f"source {source!r} has scope='worker': its cursors are not saved"
             )
-        self._kafka_options = Runner.of(self.app).checkpoints.kafka_options
+        runner = Runner.of(self.app)
+        self.kafka_options = runner.checkpoints.kafka_options
         self.topic: CheckpointTopic = CheckpointTopic(
-            self.app, source, declared.splits, self._kafka_options
+            self.app, source, declared.splits, self.kafka_options, runner.transactional_ids()
         )
 
     def kind(self, splits: Iterable[SavedSplit]) -> str | None:
@@ -166,91 +168,90 @@ class _Stopped:
             ConfigurationError: the source has no cursor.
         """
         if self.feed.declaration.cursor is None:
-            name = self.feed.declaration.name
-            raise ConfigurationError(f"source {name!r} has no cursor=: there is nothing to set")
+            raise ConfigurationError(
+                f"source {self.name!r} has no cursor=: there is nothing to set"
+            )
         plan = self.feed.plan
         if plan is not None and plan.cursor is not None and plan.cursor.kind is not None:
             return plan.cursor.kind
         # Its server is asked for the types, or callables convert: then only what it did counts.
-        kinds = {
-            type(split.saved.cursor).__name__
-            for split in splits
-            if split.saved is not None and split.saved.cursor is not None
-        }
+        saved = (split.saved for split in splits if split.saved is not None)
+        kinds = {type(one.cursor).__name__ for one in saved if one.cursor is not None}
         return kinds.pop() if len(kinds) == 1 else None
 
-    def write(self, changes: dict[SavedSplit, Saved | None], *, as_json: bool, force: bool) -> None:
-        """Write and print what was there before and is there now.
 
-        Raises:
-            HostError: a worker runs, or nobody can tell.
-        """
-        if not force:
+class _Change:
+    """A change of cursors: in the topic, or by the workers that would overwrite it.
+
+    Arguments:
+        source: whose.
+        through_worker: the web server of a worker, if they are to do it.
+        token: what they were given.
+        force: the broker is not asked whether a worker runs.
+
+    Raises:
+        HostError: a worker runs, or nobody can tell.
+    """
+
+    def __init__(
+        self, source: _Source, through_worker: str | None, token: str | None, force: bool
+    ) -> None:
+        self._source = source
+        self._pages = WorkerPages(through_worker, token) if through_worker else None
+        self._alone = self._pages is not None or force
+        if not self._alone:
             self._refuse_if_running("nothing was changed")
-        self.topic.write(changes)
-        if as_json:
-            print_json({"source": self.feed.declaration.name, "changed": _changed(changes)})
+        if self._pages is None:
+            source.topic.take_over()
+        self.before = source.topic.read()
+
+    def make(self, changes: dict[SavedSplit, CursorValue | None], *, as_json: bool) -> None:
+        """Make it, and print what was there before and is there now."""
+        if self._pages is None:
+            self._source.topic.write(
+                {
+                    split: replace(split.saved or Saved(), cursor=cursor)
+                    for split, cursor in changes.items()
+                }
+            )
         else:
-            columns = ("SPLIT", "PARTITION", "CURSOR BEFORE", "CURSOR NOW")
-            print_table(columns, ([*_row(one), _shown(now)] for one, now in changes.items()))
-        if not force:
+            for split, cursor in changes.items():
+                value = None if cursor is None else dump_cursor(cursor)
+                self._pages.act(self._source.name, split.name, "checkpoint", cursor=value)
+        self._print(changes, as_json=as_json)
+        if not self._alone:
             self._refuse_if_running("it may have read what was there before: stop it, and again")
+
+    def _print(self, changes: dict[SavedSplit, CursorValue | None], *, as_json: bool) -> None:
+        if as_json:
+            changed = [
+                {**saved_json(split), "now": None if cursor is None else dump_cursor(cursor)}
+                for split, cursor in changes.items()
+            ]
+            print_json({"source": self._source.name, "changed": changed})
+            return
+        rows = ([*saved_row(split)[:3], position_text(cursor)] for split, cursor in changes.items())
+        print_table(("SPLIT", "PARTITION", "CURSOR BEFORE", "CURSOR NOW"), rows)
 
     def _refuse_if_running(self, consequence: str) -> None:
         from ..checkpoint_topic import find_group
 
-        group = find_group(self.app, self._kafka_options)
-        app, timeout = self.app.conf.id, self.app.conf.broker_session_timeout
+        app = self._source.app
+        group, timeout = (
+            find_group(app, self._source.kafka_options),
+            app.conf.broker_session_timeout,
+        )
         if group.unknown:
             raise HostError(
-                f"is a worker of {app!r} running? {group.unknown}; {consequence}; if you know that "
-                "none is: --force"
+                f"is a worker of {app.conf.id!r} running? {group.unknown}; {consequence}; if you "
+                "know that none is: --force"
             )
         if group.members:
             raise HostError(
-                f"{len(group.members)} workers of {app!r} run ({', '.join(group.members[:3])}): "
-                f"{consequence}; stop them first (one that was killed leaves after {timeout:g} s), "
-                "or use --through-worker URL"
+                f"workers of {app.conf.id!r} run ({', '.join(group.members[:3])}): {consequence}; "
+                f"stop them first (one that was killed leaves after {timeout:g} s), or use "
+                "--through-worker URL"
             )
-
-
-def parse_cursor(text: str, kind: str | None) -> CursorValue:
-    """Return a position that somebody typed.
-
-    Arguments:
-        text: as typed; bytes as base64.
-        kind: ``"int"``, ``"str"`` or ``"bytes"``; ``None`` when nobody knows: then JSON says it.
-
-    Raises:
-        ConfigurationError: it is none of that kind.
-    """
-    if kind == "str":
-        return text
-    if kind == "bytes":
-        try:
-            return base64.b64decode(text, validate=True)
-        except binascii.Error as error:
-            raise ConfigurationError(
-                f"--to {text!r}: the cursor is bytes; give them as base64"
-            ) from error
-    if kind == "int":
-        if not text.removeprefix("-").isdecimal():
-            raise ConfigurationError(f"--to {text!r}: the cursor is an integer")
-        return int(text)
-    return _from_json(text)
-
-
-def _from_json(text: str) -> CursorValue:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ConfigurationError(
-            f"--to {text!r}: is the cursor an integer or text? The declaration does not say, and "
-            f"nothing is saved yet: write 4711 or '\"4711\"'"
-        )
-    return value
 
 
 def _named(splits: list[SavedSplit], name: str) -> SavedSplit:
@@ -267,57 +268,3 @@ def _chosen(splits: list[SavedSplit], name: str | None) -> SavedSplit:
         return splits[0]
     names = ", ".join(split.name for split in splits)
     raise click.UsageError(f"Missing option '--split': the source has several: {names}")
-
-
-def _row(split: SavedSplit) -> list[str]:
-    return [split.name, str(split.partition), _shown(split.saved)]
-
-
-def _shown(saved: Saved | None) -> str:
-    if saved is None or saved.cursor is None:
-        return "-"
-    if isinstance(saved.cursor, bytes):
-        return base64.b64encode(saved.cursor).decode()
-    return str(saved.cursor)
-
-
-def _note(split: SavedSplit) -> str:
-    notes = [
-        *([f"paused: {split.saved.paused}"] if split.saved and split.saved.paused else []),
-        *([] if split.declared else ["not declared"]),
-    ]
-    return ", ".join(notes)
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "never"
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
-
-
-def _as_json(split: SavedSplit) -> dict[str, Any]:
-    saved, at = split.saved, split.saved_at
-    return {
-        "split": split.name,
-        "partition": split.partition,
-        "cursor": _cursor_as_json(saved),
-        "paused": saved.paused if saved is not None else "",
-        "saved_at": None if at is None else datetime.fromtimestamp(at, timezone.utc),
-        "declared": split.declared,
-    }
-
-
-def _changed(changes: dict[SavedSplit, Saved | None]) -> list[dict[str, Any]]:
-    return [
-        {
-            "split": split.name,
-            "partition": split.partition,
-            "before": _cursor_as_json(split.saved),
-            "now": _cursor_as_json(now),
-        }
-        for split, now in changes.items()
-    ]
-
-
-def _cursor_as_json(saved: Saved | None) -> Any:
-    return None if saved is None or saved.cursor is None else dump_cursor(saved.cursor)
