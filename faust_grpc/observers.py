@@ -215,10 +215,9 @@ class SplitObservers:
 
         Arguments are those of :class:`CallEnd`.
         """
+        if not self._in_call:
+            return
+        self._in_call = False
         self._attempt = attempt
-        if self._in_call:
-            self._in_call = False
-            status = self._status or Status(StatusCode.CANCELLED, reason, ours=True)
-            self._observers.call_ended(
-                CallEnd(self._where, status, outcome, reason, seconds, attempt)
-            )
+        status = self._status or Status(StatusCode.CANCELLED, reason, ours=True)
+        self._observers.call_ended(CallEnd(self._where, status, outcome, reason, seconds, attempt))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import faust
@@ -163,15 +162,15 @@ def test_names_that_are_taken_are_one_clear_error() -> None:
     registry = CollectorRegistry()
     Gauge("faust_grpc_backoff_seconds", "Somebody else's.", registry=registry)
     app = faust.App("taken", broker="kafka://127.0.0.1:9")
-    with pytest.raises(ConfigurationError, match="setup_prometheus\\(registry=...\\): Duplicated"):
+    with pytest.raises(ConfigurationError, match=r"setup_prometheus\(registry=...\): Duplicated"):
         setup_prometheus(app, registry=registry)
 
 
 @pytest.fixture
-def app() -> Iterator[faust.App]:
+def app() -> faust.App:
     app = faust.App("paged", broker="kafka://127.0.0.1:9", store="memory://")
     GrpcSource(app, "localhost:1", METHOD, name="orders", schema=ORDERS)
-    yield app
+    return app
 
 
 async def page(app: Any, path: str) -> str:
