@@ -73,7 +73,7 @@ def redirect_agents(app: AppT, channel: faust.Channel[Any], topic: TopicT) -> li
     for agent in app.agents.values():
         if getattr(agent, "_channel_arg", None) is channel:
             names.append(agent.name)
-            agent._channel_arg = topic  # type: ignore[attr-defined]
-            agent._channel = None  # type: ignore[attr-defined]
-            agent._channel_iterator = None  # type: ignore[attr-defined]
+            agent._channel_arg = topic
+            agent._channel = None
+            agent._channel_iterator = None
     return names

@@ -100,8 +100,16 @@ class LoadedRecovery(Recovery):
                     if tp in highwaters and now[tp] == before[tp] == highwaters[tp]:
                         offsets[tp] = highwaters[tp]
             before = now
-            if self.standby_highwaters and not self.standby_remaining_total():
+            if self._standbys_are_read():
                 self.tables.on_standbys_ready()
+
+    def _standbys_are_read(self) -> bool:
+        # Not standby_remaining_total(): a partition of which nothing was read counts as read there.
+        offsets, highwaters = self.standby_offsets, self.standby_highwaters
+        return bool(highwaters) and all(
+            (seen := offsets.get(tp)) is not None and seen >= highwater
+            for tp, highwater in highwaters.items()
+        )
 
     def _offsets_and_highwaters(self) -> list[tuple[Any, Any]]:
         standby = (self.standby_offsets, self.standby_highwaters)

@@ -190,7 +190,7 @@ async def test_markers_at_the_end_of_a_log_do_not_hold_recovery_up(
     recovery.add_standby(table, STANDBY)
     recovery.active_offsets = Counter({ONE: 97, TWO: 50})
     recovery.active_highwaters = Counter({ONE: 99, TWO: 99})
-    recovery.standby_offsets = Counter({STANDBY: 98})
+    recovery.standby_offsets = Counter({STANDBY: -1})
     recovery.standby_highwaters = Counter({STANDBY: 99})
     consumer.positions = {ONE: 100, TWO: 60, STANDBY: 100}
     recovery.in_recovery = True

@@ -1,8 +1,15 @@
 """A Faust worker with every kind of table, written by an ordinary agent.
 
-Its only argument is JSON: ``id``, ``datadir``, ``settings``, and ``bulk``: load the tables in bulk;
-without it faust_grpc is not imported. After each recovery it prints one line of JSON with all that
-it found in the tables, and after each event that is ``"report"`` one with how many it has had.
+Its only argument is JSON: ``id``, ``datadir``, ``settings``, and if wanted
+
+- ``bulk``: load the tables in bulk; without it faust_grpc is not imported
+- ``slow``: seconds that every batch takes longer to load
+- ``summary``: of the table ``plain`` only how many keys it has, and the sum of its values
+- ``read_committed``: the standbys do
+
+After each recovery it prints one line of JSON with all that it found in the tables, when it loads
+one with how much, when its standbys are ready one with what RocksDB has of them, and after each
+event one with how many it has had.
 """
 
 from __future__ import annotations
@@ -10,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import Any
 
 import faust
@@ -71,7 +79,8 @@ app = faust.App(
     **{"store": "memory://", "table_standby_replicas": 0, **CONFIG["settings"]},
     datadir=CONFIG["datadir"],
 )
-plain = app.Table("plain", default=int)
+# A standby's records go to its store one by one, not when there are a thousand.
+plain = app.Table("plain", default=int, standby_buffer_size=1)
 typed = app.Table("typed", default=int, key_type=str, value_type=int)
 items = app.Table("items", value_type=Item)
 untyped = app.Table("untyped")
@@ -121,7 +130,10 @@ class Recovered(Sensor):
 
     def on_rebalance_end(self, app: Any, state: Any) -> None:
         """Show all tables."""
-        tell({"tables": {table.name: contents(table) for table in app.tables.values()}})
+        if CONFIG.get("summary"):
+            tell({"keys": len(plain), "sum": sum(plain.values()), "at": time.time()})
+        else:
+            tell({"tables": {table.name: contents(table) for table in app.tables.values()}})
 
 
 def contents(table: Any) -> dict[str, str]:
@@ -132,11 +144,51 @@ def contents(table: Any) -> dict[str, str]:
     return {key: found[key] for key in sorted(found)}
 
 
-app.sensors.add(Recovered())
-if CONFIG.get("bulk"):
+def load_in_bulk() -> None:
     import faust_grpc.recovery
+    from faust_grpc import seams, stores
 
     faust_grpc.recovery.bulk_recovery(app)
+    apply: Any = stores.MemoryLoader.apply
+
+    def slow_apply(*arguments: Any) -> None:
+        tell({"loading": len(arguments[-1])})
+        time.sleep(CONFIG["slow"])
+        apply(*arguments)
+
+    if CONFIG.get("slow"):
+        stores.MemoryLoader.apply = slow_apply  # type: ignore[method-assign]
+    if CONFIG.get("read_committed"):
+        seams.read_committed(app)
+
+
+@app.on_partitions_assigned.connect
+async def watch_standbys(*_arguments: Any, **_options: Any) -> None:
+    """Look for the moment when they are ready."""
+    if any(tp.topic == plain.changelog_topic_name for tp in app.assignor.assigned_standbys()):
+        app.add_future(show_standbys())
+
+
+async def show_standbys() -> None:
+    from faust_grpc.testing import eventually
+
+    await eventually(lambda: app.tables.standbys_ready, timeout=60)
+    store: Any = plain.data
+    found = {
+        tp.partition: {
+            key.decode(): value.decode()
+            for key, value in store._db_for_partition(tp.partition).items()
+            if key != store.offset_key
+        }
+        for tp in app.assignor.assigned_standbys()
+        if tp.topic == plain.changelog_topic_name
+    }
+    tell({"standbys": found})
+
+
+app.sensors.add(Recovered())
+if CONFIG.get("bulk"):
+    load_in_bulk()
 
 if __name__ == "__main__":
     sys.argv = [sys.argv[0], "worker", "--without-web", "-l", "info"]
