@@ -26,6 +26,8 @@ Kind: TypeAlias = Literal["aio", "sync"]
 
 #: Many servers allow so many at once; nginx and Envoy too. Further ones would wait, unseen.
 STREAMS_PER_CONNECTION = 100
+#: So many calls are told how the last one failed before one is made again, for its text.
+TOLD_PER_FAILURE = 64
 
 
 class _Channel:
@@ -38,6 +40,9 @@ class _Channel:
         #: What it was made with; the connection may have newer ones.
         self.credentials = credentials
         self.calls = 0
+        #: How the last call failed, if it found no server, and how many were told so since.
+        self.failure: Status | None = None
+        self.told = 0
 
 
 class Slot:
@@ -55,6 +60,20 @@ class Slot:
         #: serializers; without them gRPC passes bytes through.)
         self.channel: Any = channel.opened
         channel.calls += 1
+
+    def known_failure(self) -> Status | None:
+        """Return how a call would fail, if that is known without making it.
+
+        gRPC's asyncio stack keeps some 500 bytes for ever of each call that finds no server
+        (grpc/grpc#38499, #43360), and fails it at once while it waits to dial again.
+        """
+        channel = self._channel
+        if channel is None or channel.failure is None:
+            return None
+        if self.channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            return None
+        channel.told = (channel.told + 1) % TOLD_PER_FAILURE
+        return channel.failure if channel.told else None
 
     def release(self, status: Status | None = None, *, opened: bool = True) -> None:
         """Give the place back; once is enough, more often does no harm.
@@ -218,6 +237,7 @@ class Connection:
             and not status.ours
             and status.code is grpc.StatusCode.UNAVAILABLE
         )
+        channel.failure = status if unreachable else None
         self._endpoints.report(channel.endpoint, reached=not unreachable)
         target = self.targets[channel.endpoint]
         if status is not None and unreachable and proxy_of(target, self._proxy) is None:

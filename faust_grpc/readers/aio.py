@@ -72,7 +72,10 @@ class AioReader(Reader):
         self._slot = self._connection.acquire("aio")
         channel = self._slot.channel
         path = self._request.path
-        if self._request.client_streaming:
+        failure = self._slot.known_failure()
+        if failure is not None:
+            steps = [self._refuse(failure)]
+        elif self._request.client_streaming:
             self._call = channel.stream_stream(path)(metadata=self._metadata)
             steps = [self._read(), self._watch_headers(), self._write()]
         else:
@@ -103,6 +106,9 @@ class AioReader(Reader):
     async def closed(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def _refuse(self, failure: Status) -> None:
+        self._finish(failure)
 
     async def _read(self) -> None:
         call = self._call

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +42,7 @@ __all__ = [
     "in_turn",
     "scripted",
     "send_ticks",
+    "threads",
     "tick",
 ]
 
@@ -84,6 +86,11 @@ def in_turn(*scripts: Script) -> Script:
         await scripts[min(number, len(scripts) - 1)](stream)
 
     return script
+
+
+def threads() -> int:
+    """Return how many threads run here, without those of the event loop's bounded pool."""
+    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
 
 
 class Ended(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from consuming import (
     in_turn,
     scripted,
     send_ticks,
+    threads,
     tick,
 )
 from h2_server import ErrorCodes, Stream
@@ -107,8 +107,7 @@ async def test_W21_twenty_restarts(
     process = psutil.Process()
     async with consuming(server.target, kind, **ORDERS) as rig:
         await rig.until(lambda: rig.seen)
-        await asyncio.to_thread(int)  # so that the loop's pool of threads is there already
-        threads, files = threading.active_count(), process.num_fds()
+        running, files = threads(), process.num_fds()
         for restart in range(RESTARTS):
             if restart % 2:
                 await asyncio.to_thread(server.kill)
@@ -122,7 +121,7 @@ async def test_W21_twenty_restarts(
             await rig.until(lambda seen=seen: len(rig.seen) > seen, 20)  # type: ignore[misc]
         assert in_order(rig)
         assert all(ended.seconds <= QUICK.maximum_seconds for ended in rig.ended)
-        assert threading.active_count() <= threads
+        assert threads() <= running
         assert process.num_fds() <= files + 2
         # Attempts between two lives are few: the delays hold.
         assert rig.split.calls <= RESTARTS * (GAP_SECONDS / QUICK.maximum_seconds * 4 + 8)
