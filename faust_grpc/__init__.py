@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TargetError,
     )
     from .schema import ProtoFiles, Reflection
+    from .sinks import TopicSink
     from .source import GrpcSource, SourceStatus, SplitStatus
     from .status import Rule, Verdict
     from .types import DeadLetter, Record, Split, Status
@@ -78,6 +79,7 @@ __all__ = [
     "Status",
     "TargetError",
     "Timeouts",
+    "TopicSink",
     "Verdict",
 ]
 
@@ -88,6 +90,7 @@ _HOMES = {
     "cursors": ("Cursor",),
     "decoding": ("ProtoJson",),
     "schema": ("ProtoFiles", "Reflection"),
+    "sinks": ("TopicSink",),
     "source": ("GrpcSource", "SourceStatus", "SplitStatus"),
     "status": ("Rule", "Verdict"),
     "types": ("DeadLetter", "Record", "Split", "Status"),

@@ -14,9 +14,21 @@ from .backoff import Delays
 from .config import Backoff
 from .types import DeadLetter
 
-__all__ = ["DeadLetters"]
+__all__ = ["DeadLetters", "tell"]
 
 logger = logging.getLogger(__name__)
+
+
+def tell(letter: DeadLetter) -> None:
+    """Log a dead letter, without its bytes."""
+    logger.warning(
+        "%s/%s: dead letter: message %d (%d bytes): %s",
+        letter.source,
+        letter.split,
+        letter.position,
+        len(letter.raw),
+        letter.reason,
+    )
 
 
 class DeadLetters:
@@ -42,14 +54,7 @@ class DeadLetters:
 
     def add(self, letter: DeadLetter, kept: Callable[[], None]) -> None:
         """Keep a letter, then call ``kept``."""
-        logger.warning(
-            "%s/%s: dead letter: message %d (%d bytes): %s",
-            letter.source,
-            letter.split,
-            letter.position,
-            len(letter.raw),
-            letter.reason,
-        )
+        tell(letter)
         if self._keep is None:
             kept()
             return

@@ -19,7 +19,7 @@ from .exceptions import ConversionError
 from .fields import element_kind, is_map
 from .requests import build_request, build_value
 
-__all__ = ["Encoder", "encoder"]
+__all__ = ["Encoder", "encoder", "serialized"]
 
 #: A value in, a message out.
 Encoder: TypeAlias = Callable[[Any], Message]
@@ -49,7 +49,7 @@ def encoder(message_class: type[Message]) -> Encoder:
         if isinstance(value, Message):
             return build_request(message_class, value, option=name)
         fields = _fields(value, descriptor)
-        if fields is None and (raw := _serialized(value)) is not None:
+        if fields is None and (raw := serialized(value)) is not None:
             return message_class.FromString(raw)
         if fields is None:
             raise ConversionError(
@@ -61,8 +61,8 @@ def encoder(message_class: type[Message]) -> Encoder:
     return encode
 
 
-def _serialized(value: Any) -> bytes | None:
-    """Return the bytes of an object of another protobuf library."""
+def serialized(value: Any) -> bytes | None:
+    """Return the bytes of an object of another protobuf library; ``None`` for any other object."""
     if callable(serialize := getattr(type(value), "serialize", None)):  # proto-plus
         return cast(bytes, serialize(value))
     if callable(serialize := getattr(value, "SerializeToString", None)):  # betterproto

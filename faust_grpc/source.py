@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from faust.types import AppT, ChannelT
+from faust.types import AppT, ChannelT, TopicT
 from google.protobuf.message import Message
 
 from .channels import SourceChannel
@@ -31,14 +31,16 @@ from .connection import STREAMS_PER_CONNECTION
 from .control import BY_A_PERSON, Control
 from .credentials import MetadataProvider
 from .cursors import Cursor
-from .declaration import Declaration, splits_from
+from .declaration import Declaration, Plan, splits_from
 from .decoding import ExplodeOption, HeadersOption, SkipOption
+from .durable import DurableFeed
 from .exceptions import ConfigurationError
 from .feeds import Feed
 from .protocol import ErrorField, Marker
 from .proxies import ProxyOption
 from .runner import Runner
 from .schema import SchemaOption, schema_from
+from .sinks import RecordEncoder, TopicSink, sink_from
 from .splits import RunningSplit
 from .status import Rule
 from .targets import TargetOption, parse_targets
@@ -127,7 +129,7 @@ class SplitStatus:
             buffered=split.buffered,
             buffer_fill=split.buffer_fill,
             backoff_seconds=split.backoff_seconds,
-            cursor=split.protocol.mark.cursor(),
+            cursor=split.cursor,
             dead_letters=counts.dead,
             repeated=counts.repeated,
             dropped=dict(counts.dropped),
@@ -232,8 +234,11 @@ class GrpcSource(SourceChannel):
         checkpoint: when cursors are saved.
         reader: ``"auto"``, ``"threaded"`` or ``"aio"``.
         scope: ``"cluster"``: one owner per split; ``"worker"``: every worker reads all splits.
-        delivery: ``"at_least_once"`` (the default with a cursor), ``"exactly_once"`` (tables and
-            cursors in one Kafka transaction), or ``"at_most_once"`` (what no cursor means).
+        delivery: ``"at_least_once"`` (the default with a cursor), ``"exactly_once"`` (tables, or
+            the records of a sink, and cursors in one Kafka transaction), or ``"at_most_once"``
+            (what no cursor means).
+        sink: a topic, or :class:`TopicSink`: events are written to it, and agents of this source
+            read it, here and wherever else they run.
         dead_letter: a Faust topic or a callable that keeps messages which cannot be decoded.
         kafka_options: librdkafka settings that the app's settings cannot express.
 
@@ -279,6 +284,7 @@ class GrpcSource(SourceChannel):
         reader: ReaderKind = "auto",
         scope: Scope = "cluster",
         delivery: Guarantee | None = None,
+        sink: TopicT | TopicSink | None = None,
         dead_letter: Callable[[DeadLetter], Any] | ChannelT[Any] | None = None,
         kafka_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -291,6 +297,8 @@ class GrpcSource(SourceChannel):
             _one_of("scope", scope, ("cluster", "worker"))
             _one_of("delivery", delivery, (None, "at_most_once", "at_least_once", "exactly_once"))
             _check_dead_letter(dead_letter)
+            self._sink = sink_from(sink)
+            encoder = self._encoder(target, method, value_type, explode, scope)
             self.declaration = Declaration(
                 name=name or method.removeprefix("/").replace("/", "."),
                 targets=parse_targets(target),
@@ -298,7 +306,7 @@ class GrpcSource(SourceChannel):
                 schema=schema_from(schema),
                 splits=splits_from(splits),
                 request=request,
-                value_type=value_type,
+                value_type=value_type if encoder is None else encoder.value_type,
                 key=key,
                 timestamp=timestamp,
                 headers=headers,
@@ -326,12 +334,13 @@ class GrpcSource(SourceChannel):
                 scope=scope,
                 delivery=delivery,
                 dead_letter=dead_letter,
+                encode=None if encoder is None else encoder.decoder,
             )
             static = self.declaration.schema.is_static
             plan = self.declaration.plan(self.declaration.schema.method(method)) if static else None
             self._runner = Runner.of(app)
             super().__init__(app, name=self.declaration.name, lease=self._runner.lease)
-            self._feed = Feed(self, self.declaration, plan)
+            self._feed = self._new_feed(plan)
             self._runner.add(self._feed)
             self._control = Control(self._runner, self._feed)
             register(app)
@@ -339,6 +348,49 @@ class GrpcSource(SourceChannel):
         except ConfigurationError as exc:
             # A traceback's last lines are what a user reads: their own line, then what is wrong.
             raise exc.with_traceback(None) from None
+
+    def _encoder(
+        self,
+        target: TargetOption,
+        method: str,
+        value_type: Any,
+        explode: ExplodeOption,
+        scope: Scope,
+    ) -> RecordEncoder | None:
+        if self._sink is None:
+            return None
+        if scope == "worker":
+            raise ConfigurationError(
+                "sink= with scope='worker': every worker would write every record; leave scope= out"
+            )
+        headers = {
+            "grpc-target": ",".join(str(one) for one in parse_targets(target)).encode(),
+            "grpc-method": method.removeprefix("/").encode(),
+        }
+        return RecordEncoder(self._sink, headers, value_type=value_type, explode=explode)
+
+    def _new_feed(self, plan: Plan | None) -> Feed:
+        if self._sink is None:
+            return Feed(self, self.declaration, plan)
+        return DurableFeed(
+            self,
+            self.declaration,
+            plan,
+            sink=self._sink,
+            lease=self._runner.lease,
+            kafka_options=self._runner.checkpoints.kafka_options,
+        )
+
+    # With a sink, whoever iterates this source iterates its topic.
+
+    def clone(self, *, is_iterator: bool | None = None, **kwargs: Any) -> Any:
+        """Return what an agent or stream iterates."""
+        if self._sink is not None:
+            return self._sink.topic.clone(is_iterator=is_iterator, **kwargs)
+        return super().clone(is_iterator=is_iterator, **kwargs)
+
+    def __aiter__(self) -> Any:
+        return super().__aiter__() if self._sink is None else aiter(self._sink.topic)
 
     def on_subscribed(self) -> None:
         """An agent or stream began to read."""

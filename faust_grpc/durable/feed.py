@@ -1,0 +1,284 @@
+"""A source with a sink, at work in this worker: its splits are written into a topic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+from faust.tables.base import Collection
+from faust.types import TopicT
+
+from .. import seams
+from ..channels import SourceChannel
+from ..connection import Connection
+from ..declaration import Declaration, Plan
+from ..exceptions import WriteFailed
+from ..feeds import Assigned, Feed
+from ..kafka import check_transactions, connection_options, producer
+from ..protocol import DeclaredProtocol
+from ..schema import Method
+from ..sinks import TopicSink
+from ..subscriptions import Lease
+from ..targets import Target, TargetOption, parse_targets
+from ..types import CursorValue, DeadLetter, Split
+from .posting import Posting
+from .saved import checkpoint_record, last_saved
+from .splits import DurableSplit, MayWrite, Outlet
+from .thread import LoopThread
+from .topics import create_topic, partition_count
+from .writers import ExactlyOnceWriter, PlainWriter, SplitWriter, Writing
+
+__all__ = ["DurableFeed"]
+
+logger = logging.getLogger(__name__)
+
+#: After so long the broker aborts what a crashed worker left open; until then nobody who reads
+#: committed records sees what came after it in the same partition.
+_TRANSACTION_SECONDS = 15.0
+#: A checkpoint is not sent later than this part of the session time-out after it was made.
+_CHECKPOINT_PART = 0.25
+#: Splits that may wait for the broker at the same time.
+_MOST_WORKERS = 32
+
+
+class DurableFeed(Feed):
+    """Runs the splits of one source that this worker owns, into a topic.
+
+    Arguments:
+        channel: of the source; its agents read the topic.
+        declaration: what was declared.
+        plan: the declaration bound to the method's types, when its schema is static.
+        sink: where records go.
+        lease: nothing is committed without it.
+        kafka_options: librdkafka settings that the app's settings cannot express.
+    """
+
+    saves_itself = True
+
+    def __init__(
+        self,
+        channel: SourceChannel,
+        declaration: Declaration,
+        plan: Plan | None,
+        *,
+        sink: TopicSink,
+        lease: Lease,
+        kafka_options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(channel, declaration, plan)
+        self.sink = sink
+        self._lease = lease
+        self._kafka_options = kafka_options
+        self._thread: LoopThread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        #: gRPC's asyncio channels belong to the loop that uses them: these to the thread's.
+        self._reading: dict[tuple[Target, ...], Connection] = {}
+        self._checkpoint_producer: Producer | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def _has_readers(self) -> bool:
+        return True  # agents read the topic, now or later, here or elsewhere
+
+    @property
+    def _topic(self) -> TopicT:
+        return self.sink.topic
+
+    def _options(self) -> dict[str, Any]:
+        return connection_options(self.channel.app, self._kafka_options)
+
+    # Before the first call
+
+    async def declare(self) -> None:
+        """Make the topic if it is not there: before the group is asked who reads it.
+
+        Raises:
+            ConfigurationError: ``exactly_once`` on a broker that has no transactions.
+            HostError: the broker refuses to make the topic.
+        """
+        app = self.channel.app
+        seams.redirect_agents(app, self.channel, self._topic)
+        if self.declaration.guarantee == "exactly_once":
+            # Agents here must not see what is aborted later.
+            seams.read_committed(app)
+            name = self.declaration.name
+            await asyncio.to_thread(check_transactions, self._options(), name)
+        try:
+            if await asyncio.to_thread(create_topic, self._topic, self._options()):
+                logger.info("%s: made the topic %s", self.declaration.name, self.sink.name)
+        except KafkaException as exc:
+            # Every split looks again before it writes.
+            logger.warning(
+                "%s: whether topic %s is there is not known: %s",
+                self.declaration.name,
+                self.sink.name,
+                exc.args[0].str(),
+            )
+
+    async def prepare(self) -> None:
+        """As :meth:`Feed.prepare`; from here on there is a thread."""
+        declaration = self.declaration
+        self._loop = asyncio.get_running_loop()
+        workers = min(len(declaration.splits) + 1, _MOST_WORKERS)
+        self._thread = LoopThread(f"faust-grpc {declaration.name}", workers)
+        await super().prepare()
+
+    def _reload(self, method: Method) -> None:
+        assert self.plan is not None
+        assert self._thread is not None
+        plan, old = self.declaration.plan(method), self.plan
+
+        async def take_over() -> None:
+            plan.take_over(old, {split.name: split.protocol for split in self})
+
+        # Not between two lines of a message's decoding: there, and waited for (about 1 ms).
+        self._thread.submit(take_over()).result()
+        self.plan = plan
+
+    # Which splits run
+
+    def _start(self, index: int, assigned: Assigned) -> None:
+        assert self.plan is not None
+        assert self._thread is not None
+        declared, partition = self.declaration.splits[index], assigned.partition
+        outlet = self._outlet(index, declared, partition)
+        split = self._new_split(
+            declared,
+            partition,
+            self.plan.protocol(declared, None),
+            self._reading_connection(declared.target),
+            self,  # until it has a sink of its own
+            kind=partial(DurableSplit, thread=self._thread, outlet=outlet),
+        )
+        self.splits[declared.name] = split
+        if self._held:
+            split.hold()
+        if assigned.paused:
+            split.pause(assigned.paused)
+        else:
+            split.start()
+
+    def _outlet(self, index: int, split: Split, partition: int) -> Outlet:
+        declaration, options = self.declaration, self._options()
+        table: Collection = self.channel.app.tables[f"{declaration.name}-checkpoint"]  # type: ignore[assignment]  # an app's tables are Collections
+
+        def protocol(resume: CursorValue | None) -> DeclaredProtocol:
+            assert self.plan is not None
+            return self.plan.protocol(split, resume)
+
+        return Outlet(
+            protocol=protocol,
+            writer=lambda may_write: self._writer(index, split, options, may_write),
+            saved=lambda may: last_saved(table, partition, split.name, options, may),
+            record=lambda saved: checkpoint_record(table, partition, split.name, saved),
+            posting=lambda writer: self._posting(split, writer),
+            interval_seconds=declaration.checkpoint.interval_seconds,
+            lease=lambda: self._lease.is_held,
+            failed=lambda error: self._soon(self.on_failed, error),
+            stopped=lambda reason: self._soon(self._tell_stopped, split.name, reason),
+        )
+
+    def _tell_stopped(self, name: str, reason: str) -> None:
+        split = self.splits.get(name)
+        if split is not None:
+            self.stopped(split, reason)
+
+    def _posting(self, split: Split, writer: SplitWriter) -> Posting:
+        keep = self.declaration.dead_letter
+        return Posting(
+            writer,
+            source=self.declaration.name,
+            split=split.name,
+            with_headers=self.sink.headers,
+            dead_topic=keep.get_topic_name() if isinstance(keep, TopicT) else None,
+            dead=lambda letter, kept: self._soon(self._keep, letter, kept),
+            stopped=lambda reason: self._soon(self._tell_stopped, split.name, reason),
+        )
+
+    def _keep(self, letter: DeadLetter, kept: Callable[[], None]) -> None:
+        thread = self._thread
+        assert thread is not None
+        self.dead_letters.add(letter, lambda: thread.call(kept))
+
+    def _soon(self, function: Callable[..., object], *arguments: Any) -> None:
+        """From the thread: call on Faust's loop."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    # Writing; called in the source's thread, or in one that may block
+
+    def _writer(
+        self, index: int, split: Split, options: dict[str, Any], may_write: MayWrite
+    ) -> SplitWriter:
+        app, declaration = self.channel.app, self.declaration
+        try:
+            create_topic(self._topic, options)
+            writing = Writing(
+                topic=self.sink.name,
+                partition=self._fixed_partition(index, options),
+                transactional_id=f"{app.conf.id}-{declaration.name}-{split.name}",
+                transaction_seconds=max(
+                    _TRANSACTION_SECONDS, 2 * declaration.checkpoint.interval_seconds
+                ),
+                new_producer=self._new_producer,
+                may_write=may_write,
+            )
+        except KafkaException as exc:
+            raise WriteFailed(f"topic {self.sink.name}: {exc.args[0].str()}") from exc
+        if declaration.guarantee == "exactly_once":
+            return ExactlyOnceWriter(writing)
+        return PlainWriter(writing, self._checkpoints())
+
+    def _fixed_partition(self, index: int, options: dict[str, Any]) -> int:
+        by = self.sink.partition_by or ("split" if self.declaration.key is None else "key")
+        if by == "key":
+            return -1
+        return index % partition_count(self.sink.name, options)
+
+    def _new_producer(self, settings: Mapping[str, Any]) -> Producer:
+        return producer(self.channel.app, {**settings, **self._kafka_options})
+
+    def _checkpoints(self) -> Producer:
+        """Return what writes the checkpoints of all splits, at least once."""
+        with self._lock:
+            if self._checkpoint_producer is None:
+                session = self.channel.app.conf.broker_session_timeout
+                timeout_ms = int(1000 * _CHECKPOINT_PART * session)
+                self._checkpoint_producer = self._new_producer({"message.timeout.ms": timeout_ms})
+            return self._checkpoint_producer
+
+    def _reading_connection(self, target: TargetOption | None) -> Connection:
+        targets = parse_targets(target) if target is not None else self.declaration.targets
+        if targets not in self._reading:
+            self._reading[targets] = self._new_connection(targets)
+        return self._reading[targets]
+
+    # Ending
+
+    async def drained(self, seconds: float) -> bool:
+        """Wait until everything read so far is committed; return whether it is."""
+        waits = [asyncio.ensure_future(split.drained()) for split in self]
+        if not waits:
+            return True
+        done, pending = await asyncio.wait(waits, timeout=seconds)
+        for wait in pending:
+            wait.cancel()
+        return not pending and not any(wait.exception() for wait in done)
+
+    async def close(self, seconds: float) -> None:
+        """As :meth:`Feed.close`; ends the thread too."""
+        await super().close(seconds)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await thread.run(self._close_reading())
+            await thread.close()
+
+    async def _close_reading(self) -> None:
+        for connection in self._reading.values():
+            await connection.close()
+        self._reading.clear()
