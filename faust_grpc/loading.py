@@ -147,7 +147,7 @@ class Load:
         """Return how far it is; from any thread."""
         seconds = max((self._ended_at or time.monotonic()) - self._started_at, 1e-3)
         parts = self._parts
-        left = sum(max(part.end - part.position, 0) for part in parts)
+        left = sum(self.remaining().values())
         done = sum(part.position - part.first for part in parts)
         return Progress(
             is_loading=self._ended_at is None,
@@ -156,6 +156,10 @@ class Load:
             per_second=self.records / seconds,
             seconds_left=left * seconds / done if done else None,
         )
+
+    def remaining(self) -> dict[TP, int]:
+        """Return how many offsets are left, by partition; from any thread."""
+        return {part.tp: max(part.end - part.position, 0) for part in self._parts}
 
     def run(self) -> tuple[dict[TP, int], list[Part]]:
         """Load; return the high watermark of every partition, and what was read.

@@ -77,6 +77,10 @@ class BulkRecovery:
         """Return how far loading is."""
         return self._load.progress() if self._load is not None else Progress()
 
+    def remaining(self) -> Mapping[TP, int]:
+        """Return how many records are left to load at most, by partition."""
+        return self._load.remaining() if self._load is not None else {}
+
     async def __call__(self, tables: Mapping[TP, Collection]) -> Mapping[TP, int]:
         """Load; return the high watermark of each partition that Faust need not read.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from faust.tables.base import Collection
 from faust.tables.recovery import Recovery, ServiceStopped
@@ -14,9 +15,20 @@ from mode import Service
 
 __all__ = ["LoadedRecovery", "install_recovery", "installed_load", "read_committed"]
 
-#: Given the active changelog partitions and their tables: loads some, returns the high watermark of
-#: each that needs no reading any more.
-Load = Callable[[Mapping[TP, Collection]], Awaitable[Mapping[TP, int]]]
+
+class Loading(Protocol):
+    """Loads changelogs before Faust looks at them."""
+
+    async def __call__(self, tables: Mapping[TP, Collection]) -> Mapping[TP, int]:
+        """Load; return the high watermark of each partition that Faust need not read.
+
+        Arguments:
+            tables: the active changelog partitions and their tables.
+        """
+
+    def remaining(self) -> Mapping[TP, int]:
+        """Return how many records are left to load, by partition."""
+
 
 #: How often to look whether only transaction markers are left to read. Two looks must agree.
 MARKER_SECONDS = 1.0
@@ -26,11 +38,11 @@ class LoadedRecovery(Recovery):
     """Faust's recovery, with partitions that are loaded before it looks at them.
 
     Overrides ``_build_highwaters`` and ``_build_offsets``, where a loaded partition is entered as
-    read to its end, and ``_wait``. What was not loaded goes Faust's own way, as do standbys.
-    faust-streaming 0.15.
+    read to its end, ``_wait``, ``need_recovery`` and ``active_remaining``. What was not loaded goes
+    Faust's own way, as do standbys. faust-streaming 0.15.
     """
 
-    load: Load
+    load: Loading
     _is_loading = False
     _loaded: Mapping[TP, int]
 
@@ -63,6 +75,16 @@ class LoadedRecovery(Recovery):
         left = set(tps) - self._loaded.keys()
         if left:
             await super()._build_offsets(consumer, left, destination, title)
+
+    def need_recovery(self) -> bool:
+        """Return whether something is left; else Faust ends the recovery while we load."""
+        return self._is_loading or super().need_recovery()
+
+    def active_remaining(self) -> Counter[TP]:
+        """Return how much is left, by partition; of the load while there is one."""
+        if self._is_loading:
+            return Counter(self.load.remaining())
+        return super().active_remaining()
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         """Wait for a step, without a limit while we load.
@@ -130,7 +152,7 @@ class LoadedRecovery(Recovery):
         return found
 
 
-def install_recovery(app: AppT, load: Load) -> None:
+def install_recovery(app: AppT, load: Loading) -> None:
     """Make the app's recovery ours; before Faust asks for it.
 
     Sets ``TableManager._recovery``, which ``TableManager.recovery`` makes when it is first read.
@@ -138,7 +160,7 @@ def install_recovery(app: AppT, load: Load) -> None:
 
     Arguments:
         app: the application.
-        load: called for the active changelog partitions, in every recovery.
+        load: called in every recovery.
     """
     tables: Any = app.tables
     if isinstance(tables._recovery, LoadedRecovery):
@@ -150,7 +172,7 @@ def install_recovery(app: AppT, load: Load) -> None:
     tables._recovery = recovery
 
 
-def installed_load(app: AppT) -> Load | None:
+def installed_load(app: AppT) -> Loading | None:
     """Return what :func:`install_recovery` was given; ``None`` before."""
     recovery = app.tables._recovery  # type: ignore[attr-defined]
     return recovery.load if isinstance(recovery, LoadedRecovery) else None

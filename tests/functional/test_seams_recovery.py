@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,8 +35,25 @@ def app(tmp_path: Path) -> Iterator[faust.App]:
         thread.thread_loop.close()
 
 
-def installed(app: faust.App, load: Any) -> Any:
-    seams.install_recovery(app, load)
+class Loading:
+    """Loads as it is told to."""
+
+    def __init__(self, load: Callable[[Mapping[TP, Any]], Awaitable[dict[TP, int]]]) -> None:
+        self._load = load
+
+    async def __call__(self, tables: Mapping[TP, Any]) -> dict[TP, int]:
+        return await self._load(tables)
+
+    def remaining(self) -> dict[TP, int]:
+        return {ONE: 7}
+
+
+async def nothing(tables: Mapping[TP, Any]) -> dict[TP, int]:
+    return {}
+
+
+def installed(app: faust.App, load: Any = nothing) -> Any:
+    seams.install_recovery(app, Loading(load))
     return app.tables.recovery  # type: ignore[attr-defined]
 
 
@@ -60,16 +77,13 @@ class Offsets:
 
 
 def test_the_recovery_of_an_app_is_ours(app: faust.App) -> None:
-    async def load(tables: Mapping[TP, Any]) -> dict[TP, int]:
-        return {}
-
     assert seams.installed_load(app) is None
-    recovery = installed(app, load)
+    recovery = installed(app)
     assert type(recovery) is LoadedRecovery
-    assert seams.installed_load(app) is load
-    seams.install_recovery(app, dict)  # type: ignore[arg-type]  # some other one
+    other = Loading(nothing)
+    seams.install_recovery(app, other)
     assert app.tables.recovery is recovery  # type: ignore[attr-defined]
-    assert seams.installed_load(app) is dict
+    assert seams.installed_load(app) is other
 
 
 async def test_what_is_loaded_faust_takes_as_read(app: faust.App) -> None:
@@ -135,9 +149,13 @@ async def test_a_load_may_take_longer_than_a_request(app: faust.App) -> None:
     waiting = asyncio.ensure_future(recovery._wait(step, timeout=0.01))
     done, _ = await asyncio.wait([waiting], timeout=0.2)
     assert not done
+    assert recovery.need_recovery()
+    assert recovery.active_remaining() == {ONE: 7}
     may_end.set()
     await asyncio.wait_for(waiting, 10)
     assert recovery.active_highwaters == {ONE: 0}
+    assert recovery.active_remaining() == {}
+    assert not recovery.need_recovery()
 
 
 async def test_a_rebalance_cancels_a_load(app: faust.App) -> None:
@@ -166,7 +184,7 @@ async def test_other_steps_keep_faust_s_limit_and_their_errors(app: faust.App) -
     async def fail() -> None:
         raise ConnectionError("as it was")
 
-    recovery = installed(app, dict)
+    recovery = installed(app)
     with pytest.raises(ServiceStopped):
         await recovery._wait(asyncio.sleep(60), timeout=0.01)
     with pytest.raises(ConnectionError, match="as it was"):
@@ -181,7 +199,7 @@ async def test_markers_at_the_end_of_a_log_do_not_hold_recovery_up(
     """Active and standby; a partition whose records are on their way is not passed."""
     assert MARKER_SECONDS <= 1
     monkeypatch.setattr("faust_grpc.seams.recovery.MARKER_SECONDS", 0.01)
-    recovery = installed(app, dict)
+    recovery = installed(app)
     consumer: Any = Offsets()
     app.consumer = consumer
     table = app.Table("counts")
