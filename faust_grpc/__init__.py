@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         SchemaError,
         TargetError,
     )
+    from .recovery import bulk_recovery
     from .schema import ProtoFiles, Reflection
     from .sinks import TopicSink
     from .source import GrpcSource, SourceStatus, SplitStatus
@@ -81,6 +82,7 @@ __all__ = [
     "Timeouts",
     "TopicSink",
     "Verdict",
+    "bulk_recovery",
 ]
 
 _HOMES = {
@@ -89,6 +91,7 @@ _HOMES = {
     "credentials": ("CallMetadata",),
     "cursors": ("Cursor",),
     "decoding": ("ProtoJson",),
+    "recovery": ("bulk_recovery",),
     "schema": ("ProtoFiles", "Reflection"),
     "sinks": ("TopicSink",),
     "source": ("GrpcSource", "SourceStatus", "SplitStatus"),
