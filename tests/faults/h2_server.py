@@ -25,6 +25,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, WindowUpdated
 from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
 
 __all__ = ["ErrorCodes", "H2Server", "Script", "Stream"]
 
@@ -167,6 +168,11 @@ class Peer:
 
     async def serve(self) -> None:
         try:
+            if self.server.max_streams is not None:
+                self.h2.local_settings = Settings(
+                    client=False,
+                    initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: self.server.max_streams},
+                )
             self.h2.initiate_connection()
             await self.flush()
             while data := await self.reader.read(65536):
@@ -201,37 +207,56 @@ class Peer:
 
 
 class H2Server:
-    """Listens on a free port of 127.0.0.1 and plays one script for each call.
+    """Listens on a free port and plays one script for each call.
 
     Arguments:
         script: called with the stream of each call.
         tls: serve TLS.
+        at: address to listen on; a path is that of a unix socket.
+        port: 0 is a free one.
+        max_streams: calls that may be open on one connection, told to clients.
     """
 
-    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        tls: ssl.SSLContext | None = None,
+        at: str = "127.0.0.1",
+        port: int = 0,
+        max_streams: int | None = None,
+    ) -> None:
         self.script = script
         self.tls = tls
+        self.at = at
+        self.port = port
+        self.max_streams = max_streams
         #: Every call so far.
         self.streams: list[Stream] = []
-        self._peers: list[Peer] = []
+        #: Every TCP connection so far.
+        self.peers: list[Peer] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> H2Server:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        self.target = f"127.0.0.1:{self.port}"
+        if self.at.startswith("/"):
+            self._server: asyncio.Server = await asyncio.start_unix_server(self._accept, self.at)
+            self.target = f"unix:{self.at}"
+            return self
+        self._server = await asyncio.start_server(self._accept, self.at, self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.target = f"[{self.at}]:{self.port}" if ":" in self.at else f"{self.at}:{self.port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for peer in self._peers:
+        for peer in self.peers:
             peer.writer.transport.abort()
         await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(self, reader, writer)
-        self._peers.append(peer)
+        self.peers.append(peer)
         task = asyncio.ensure_future(peer.serve())
         self._tasks.append(task)
         await asyncio.wait([task])
