@@ -34,21 +34,26 @@ class Cursor:
             exclusive ("after 41"), 1 when it is inclusive ("from 42"); or a callable.
         start: the position to begin with when nothing was saved yet; ``None`` leaves the request
             as it is.
-        when_lost: what happens when the server can no longer resume from the saved position:
-            ``"fail"`` stops the split and says so, ``"restart"`` calls again without a position
-            and says that data may be missing.
+        on_lost: what happens when the server can no longer resume from the position: ``"fail"``
+            stops the split and says how to go on, ``"earliest"`` and ``"latest"`` go on from the
+            oldest or newest that there is; what is missing is counted as lost.
+        earliest: the position that stands for the oldest that there is; ``None``: what the server
+            told with the loss, or ``start``, or a request without a position.
+        latest: the position that stands for the newest; ``None``: a request without a position.
     """
 
     path: str | Callable[[Any], CursorValue | None]
     into: str
     advance: int | Callable[[Any], CursorValue] = 0
     start: CursorValue | None = None
-    when_lost: Literal["fail", "restart"] = "fail"
+    on_lost: Literal["fail", "earliest", "latest"] = "fail"
+    earliest: CursorValue | None = None
+    latest: CursorValue | None = None
 
     def __post_init__(self) -> None:
-        if self.when_lost not in ("fail", "restart"):
+        if self.on_lost not in ("fail", "earliest", "latest"):
             raise ConfigurationError(
-                f"Cursor(when_lost={self.when_lost!r}): must be 'fail' or 'restart'"
+                f"Cursor(on_lost={self.on_lost!r}): must be 'fail', 'earliest' or 'latest'"
             )
 
     def bind(self, request: Descriptor, response: Descriptor) -> BoundCursor:
@@ -79,8 +84,9 @@ class Cursor:
                 f"{target}; only an integer can be advanced by a number"
             )
         kind = None if callable(self.path) or callable(self.advance) else target
-        if self.start is not None and kind is not None:
-            _check_start(self.start, kind)
+        if kind is not None:
+            for option in ("start", "earliest", "latest"):
+                _check_position(option, getattr(self, option), kind)
         return BoundCursor(self, kind, read, write)
 
 
@@ -126,6 +132,18 @@ class BoundCursor:
                 f"{self.kind}: the source was declared with another cursor when it was saved; "
                 "give the source another name= to begin anew"
             )
+
+    def after_loss(self, told: CursorValue | None) -> CursorValue | None:
+        """Return where the stream goes on when the server cannot resume; ``None``: nowhere given.
+
+        Arguments:
+            told: the oldest position that is left, if the server said so.
+        """
+        declared = self.declared
+        if declared.on_lost == "latest":
+            return declared.latest
+        known = (told, declared.earliest, declared.start)
+        return next((position for position in known if position is not None), None)
 
     def resume(self, request: Message, position: CursorValue) -> Message:
         """Return a copy of the request that resumes behind a position."""
@@ -182,10 +200,12 @@ def _unknown(descriptor: Descriptor, path: str, kind: Any) -> Callable[[Any], An
         raise FieldError(f"Cursor(path={path!r}): {exc}") from exc
 
 
-def _check_start(start: object, kind: str) -> None:
-    found = type(start).__name__
-    if found != kind:
-        raise ConfigurationError(f"Cursor(start={start!r}): is {found}; the position is {kind}")
+def _check_position(option: str, position: object, kind: str) -> None:
+    found = type(position).__name__
+    if position is not None and found != kind:
+        raise ConfigurationError(
+            f"Cursor({option}={position!r}): is {found}; the position is {kind}"
+        )
 
 
 def dump_cursor(position: CursorValue) -> Any:

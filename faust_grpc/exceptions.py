@@ -89,7 +89,7 @@ class CursorLost(PeerError):
     Arguments:
         text: what the server said.
         resume: the position from which it still can, if it said so: with
-            ``Cursor(when_lost="restart")`` the next call resumes behind it.
+            ``Cursor(on_lost="earliest")`` the next call resumes behind it.
     """
 
     def __init__(self, text: str, *, resume: int | str | bytes | None = None) -> None:

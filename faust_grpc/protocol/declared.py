@@ -414,17 +414,26 @@ class DeclaredProtocol(Protocol):
 
     def _cursor_lost(self, reason: str, resume: CursorValue | None = None) -> Iterable[Action]:
         lost = f"the server cannot resume behind cursor {self.last!r}: {reason}"
-        if self._cursor is None or self._cursor.declared.when_lost == "fail":
-            return (Stop(lost, lost_cursor=True),)
-        self.last, self._saved = resume, None
-        self.counts.possible_gaps += 1
-        start = "without a cursor" if resume is None else f"behind {resume!r}"
-        return (self._endings.retry(f"{lost}; starting {start}, data may be missing", self._now),)
+        cursor = self._cursor
+        if cursor is None or cursor.declared.on_lost == "fail":
+            return (Stop(f"{lost}; {_HOW_TO_RESET}", lost_cursor=True),)
+        self.last, self._saved = cursor.after_loss(resume), None
+        self._snapshot.complete = False
+        self.counts.lost_cursors += 1
+        begin = "without a cursor" if self.last is None else f"behind {self.last!r}"
+        text = f"{lost}; going on {begin} (on_lost={cursor.declared.on_lost!r}): data is missing"
+        # Not every wait is logged, and the old cursor must be.
+        return (Warn(text), self._endings.retry(text, self._now))
 
 
 def _no_cursor(_message: Any) -> None:
     return None
 
+
+_HOW_TO_RESET = (
+    "to go on without what is missing: Cursor(on_lost='earliest') or 'latest', or "
+    "'faust-grpc checkpoint reset'"
+)
 
 #: For those who drive a protocol without a clock.
 _NO_TIMEOUTS = Timeouts(first_message_seconds=None, sync_seconds=None)

@@ -263,9 +263,9 @@ def test_a_compaction_is_reported(watching: Watching, etcd: Etcd) -> None:
 
 def test_a_compaction_is_passed_over_when_told_so(watching: Watching, etcd: Etcd) -> None:
     compacted_while_down(watching, etcd)
-    watching.start(WHEN_LOST="restart")
-    line = watching.worker.wait_for_line(r"call ended: the server cannot resume .*$")[0]
-    assert "data may be missing" in line
+    watching.start(ON_LOST="latest")
+    line = watching.worker.wait_for_line(r"the server cannot resume .*$")[0]
+    assert "data is missing" in line
     watching.wait_for(lambda: watching.split().get("state") == "receiving", "new watch")
     later = etcd.put(**{"config/a": "later"})
     watching.wait_for(lambda: (later, "config/a") in watching.processed(), "later event")

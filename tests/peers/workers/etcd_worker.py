@@ -19,8 +19,8 @@ import faust_grpc
 
 # What a test runs differently from the example.
 faust.App = partial(faust.App, **json.loads(os.environ["SETTINGS"]))
-if "WHEN_LOST" in os.environ:
-    faust_grpc.Cursor = partial(faust_grpc.Cursor, when_lost=os.environ["WHEN_LOST"])
+if "ON_LOST" in os.environ:
+    faust_grpc.Cursor = partial(faust_grpc.Cursor, on_lost=os.environ["ON_LOST"])
 sys.path.insert(0, str(Path(__file__).parents[3] / "examples" / "etcd_watch"))
 
 import app as example  # noqa: E402  # found by the path above
