@@ -282,13 +282,14 @@ class Checkpoints:
         self.own(frozenset())
         self.plain.discard()
 
-    async def seal(self, others: Mapping[TP, Record]) -> None:
+    async def seal(self, partitions: Collection[int], others: Mapping[TP, Record]) -> None:
         """End every changelog of ours with a record, not with a transaction's marker.
 
         A plain Faust worker waits for the record before the end of a changelog, which a marker is
         not. The last record is written again, outside of any transaction.
 
         Arguments:
+            partitions: those that are ours, and have been since their last record.
             others: last records of changelogs that end in a marker and that were only read here.
 
         Raises:
@@ -296,9 +297,8 @@ class Checkpoints:
         """
         if self.transactions is None:
             return
-        fenced = self.transactions.fenced
         last = {**others, **self.transactions.last}
-        records = [record for tp, record in last.items() if tp.partition in fenced]
+        records = [record for tp, record in last.items() if tp.partition in partitions]
         await in_thread(self.plain.write, records, self._may_write)
         self.transactions.last.clear()
 

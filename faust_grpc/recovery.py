@@ -95,6 +95,7 @@ class BulkRecovery:
         keep = {tp for tp in self._complete & loaders.keys() if tp.partition in kept}
         wanted = {tp: loader for tp, loader in loaders.items() if tp not in keep}
         self._complete = set(keep)
+        self.unsealed = {tp: record for tp, record in self.unsealed.items() if tp in keep}
         self._open_stores({tp: tables[tp] for tp in wanted})
         if not loaders:
             return {}
@@ -108,7 +109,7 @@ class BulkRecovery:
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, RETRY_LAST_SECONDS)
         self._complete |= wanted.keys()
-        self._note_unsealed(parts, keep)
+        self._note_unsealed(parts)
         return end
 
     def _loaders(self, tables: Mapping[TP, Collection]) -> dict[TP, StoreLoader]:
@@ -166,8 +167,7 @@ class BulkRecovery:
             self._load.stop()
             await asyncio.wait([self._running])
 
-    def _note_unsealed(self, parts: Iterable[Part], keep: set[TP]) -> None:
-        self.unsealed = {tp: record for tp, record in self.unsealed.items() if tp in keep}
+    def _note_unsealed(self, parts: Iterable[Part]) -> None:
         for part in parts:
             last = part.last
             if last is not None and int(last.offset() or 0) + 1 < part.end:

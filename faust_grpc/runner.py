@@ -378,8 +378,11 @@ class Runner(Sensor):
             self.checkpoints.close()
 
     async def _seal(self) -> None:
+        if self.app.rebalancing:
+            return  # what was ours may be with others, who wrote newer values and will seal it
+        ours = self._ownership.kept(self._ownership.now())
         try:
-            await self.checkpoints.seal(self.recovery.unsealed)
+            await self.checkpoints.seal(ours, self.recovery.unsealed)
         except WriteFailed as exc:
             logger.warning("Changelogs end in a transaction's marker: %s", exc)
 

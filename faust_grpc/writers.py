@@ -109,11 +109,6 @@ class TransactionalWriter:
         #: Transactions that were aborted and written again.
         self.aborts = 0
 
-    @property
-    def fenced(self) -> frozenset[int]:
-        """Partitions whose earlier owners cannot commit any more."""
-        return frozenset(self._producers)
-
     def fence(self, partitions: Iterable[int], may_write: Callable[[], bool]) -> None:
         """Fence the earlier owners of partitions off; their open transactions are aborted. Blocks.
 
