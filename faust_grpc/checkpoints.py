@@ -99,6 +99,10 @@ class Checkpoints:
         """The changelog topics of the tables."""
         return [table.changelog_topic_name for table in self._tables.values()]
 
+    def topic(self, source: str) -> str:
+        """Return the topic that holds a source's cursors."""
+        return self._tables[source].changelog_topic_name
+
     def saved(self, source: str) -> Mapping[str, Saved]:
         """Return what is saved for a source, by split."""
         table: Any = self._tables[source].data

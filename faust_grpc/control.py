@@ -117,7 +117,7 @@ class Control:
             logger.warning(
                 "%s/%s: cursor set from %r to %r", self._name, name, assigned.resume, cursor
             )
-            assigned = assigned._replace(resume=cursor)
+            assigned = assigned._replace(resume=cursor, lost="")
         finally:
             # After a rebalance it was assigned anew, here or elsewhere.
             if not self._runner.is_stale(generation):

@@ -37,6 +37,8 @@ class Assigned(NamedTuple):
     resume: CursorValue | None
     #: Why it is not read until somebody resumes it, or empty.
     paused: str = ""
+    #: Why nobody knows where to begin, or empty.
+    lost: str = ""
 
 
 class Feed:
@@ -211,7 +213,9 @@ class Feed:
         )
         if self._held:
             running.hold()
-        if assigned.paused:
+        if assigned.lost:
+            running.stop(assigned.lost)
+        elif assigned.paused:
             running.pause(assigned.paused)
         else:
             running.start()
@@ -228,14 +232,29 @@ class Feed:
         self.splits[name].pause(reason)
 
     def resume(self, name: str, *, skip: bool) -> None:
-        """Read a split again that rests; ``skip`` passes over the message that halted it."""
+        """Read a split again that rests; ``skip`` passes over the message that halted it.
+
+        Raises:
+            HostError: nobody knows where.
+        """
+        self._refuse_lost(name)
         self._note(name, paused="")
         self.splits[name].resume(skip=skip)
 
     def restart(self, name: str) -> None:
-        """Drop the call of a split, whatever its state, and make a new one."""
+        """Drop the call of a split, whatever its state, and make a new one.
+
+        Raises:
+            HostError: nobody knows where.
+        """
+        self._refuse_lost(name)
         self._note(name, paused="")
         self.splits[name].restart()
+
+    def _refuse_lost(self, name: str) -> None:
+        lost = self._assigned[name].lost
+        if lost:
+            raise HostError(f"{self.declaration.name}/{name}: {lost}")
 
     async def set_aside(self, name: str, close_seconds: float) -> Assigned:
         """End a split once everything it delivered is finished; return how it would go on.

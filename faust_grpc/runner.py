@@ -17,6 +17,7 @@ from faust.types.tuples import TP
 
 from . import seams, stores
 from .assignment import wanted_splits
+from .births import Births
 from .checkpoints import LEASE_PART, Checkpoints
 from .exceptions import (
     ConfigurationError,
@@ -29,7 +30,6 @@ from .lifecycle import Lifecycle, Phase
 from .observers import Observers
 from .ownership import Ownership
 from .recovery import BulkRecovery
-from .saved import Saved
 from .saving import Saving
 from .subscriptions import Lease
 
@@ -56,6 +56,7 @@ class Runner(Sensor):
         self.feeds: dict[str, Feed] = {}
         self.lease = Lease()
         self.checkpoints = Checkpoints(app, self.lease)
+        self.births = Births(self.checkpoints)
         self.lifecycle = Lifecycle(app)
         #: Called before Faust's web server and tables start.
         self.starting: list[Callable[[], None]] = []
@@ -159,6 +160,7 @@ class Runner(Sensor):
         self.checkpoints.changelog.bound(
             min(bound.dirty_keys for bound in bounds), min(bound.dirty_bytes for bound in bounds)
         )
+        self.births.add(list(self.feeds.values()))
         for name, feed in self.feeds.items():
             # Also for scope="worker", whose cursors are not saved: Faust's consumer cannot start
             # without any topic.
@@ -292,12 +294,9 @@ class Runner(Sensor):
                 feed.assign({split.name: Assigned(-1, None) for split in splits})
                 continue
             wanted = wanted_splits(splits, self.app.conf.topic_partitions, owned)
-            saved = self.checkpoints.saved(name)
-            assigned = {}
-            for split, partition in wanted.items():
-                record = saved.get(split, Saved())
-                assigned[split] = Assigned(partition, record.cursor, record.paused)
+            assigned = self.births.assigned(feed, wanted)
             feed.assign(assigned)
+            self.add_future(self.births.note(feed, assigned))
             logger.info(
                 "%s: %d of %d splits are ours: %s",
                 name,

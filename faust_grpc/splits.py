@@ -151,6 +151,15 @@ class RunningSplit:
             self._call_over("given up", reason)
             self._become(SplitState.PAUSED, reason)
 
+    def stop(self, reason: str) -> None:
+        """End the call and make no other: a person must look.
+
+        Arguments:
+            reason: what is wrong, and what to do.
+        """
+        if self._state is not SplitState.CLOSED:
+            self._perform_one(Stop(reason))
+
     def resume(self, *, skip: bool = False) -> None:
         """Read again, behind the newest message that was received, after a pause or a stop.
 

@@ -230,7 +230,7 @@ def judge_records(
     for source, regions in sources.items():
         problems += _moved_keys(cursors[source], source)
         for region in regions:
-            saved = [record for record in cursors[source] if record.key == region]
+            saved = [_numbered(record) for record in cursors[source] if record.key == region]
             blocks = [record for record in seen if record.key.rpartition(":")[0] == region]
             problems += _checkpoint_went_back(region, saved)
             problems += _checkpoint_was_ahead(region, saved, blocks, block)
@@ -245,6 +245,11 @@ def judge_records(
             splits[region] = split
     count = len(seen) + len(totals or ()) + sum(map(len, cursors.values()))
     return Judgement(splits, problems, count)
+
+
+def _numbered(record: ReadRecord) -> ReadRecord:
+    """A split's first record has no cursor yet."""
+    return record._replace(value={**record.value, "cursor": record.value["cursor"] or 0})
 
 
 def _times(blocks: Sequence[ReadRecord], block: int) -> list[int]:
