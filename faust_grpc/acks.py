@@ -74,6 +74,21 @@ class LowWaterMark:
             delivery.acked = True
             self.unacked -= 1
 
+    def compact(self) -> None:
+        """Forget what is acked behind a delivery that is not, up to the newest of each run.
+
+        For streams that drop events: behind a delivery that is never finished they would pile up.
+        """
+        self._advance()
+        kept: deque[Delivery] = deque()
+        for delivery in self._open:
+            if delivery.acked and kept and kept[-1].acked:
+                before = kept.pop()
+                if delivery.cursor is None:
+                    delivery.cursor = before.cursor
+            kept.append(delivery)
+        self._open = kept
+
     def position(self) -> int:
         """Return the position of the mark; 0 before the first."""
         self._advance()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from .exceptions import ConfigurationError
 
@@ -17,6 +17,7 @@ __all__ = [
     "EndPolicy",
     "Guarantee",
     "Keepalive",
+    "OverflowPolicy",
     "PoisonPolicy",
     "ReaderKind",
     "Scope",
@@ -31,6 +32,9 @@ AfterSnapshot = Literal["follow", "stop"]
 
 #: What the end of a stream with status OK means: the next call, a stream that is over, a fault.
 EndPolicy = Literal["reconnect", "stop", "fail"]
+
+#: What becomes of messages when agents are slower than the stream.
+OverflowPolicy = Literal["block", "drop_oldest", "drop_newest", "latest"]
 
 #: After a bad message was kept as a dead letter: pass over it, or stop this split.
 PoisonPolicy = Literal["skip", "halt"]
@@ -178,15 +182,26 @@ class Buffer:
             again after a crash.
         message_size_bytes: largest message accepted; ``None`` is no limit (a resume may send a
             long backlog as one message, which gRPC's own 4 MiB limit would refuse for ever).
+        overflow: when agents are slower than the stream. ``"block"`` lets the server wait. The
+            others read on, keep up to ``messages`` and ``size_bytes`` more, and drop the rest:
+            ``"drop_oldest"``, ``"drop_newest"``, or ``"latest"``, which keeps the newest event of
+            each key. What is dropped is counted.
     """
 
     messages: int = 4096
     size_bytes: int = 16 * 1024 * 1024
     unacked: int = 256
     message_size_bytes: int | None = None
+    overflow: OverflowPolicy = "block"
 
     def __post_init__(self) -> None:
         _positive(self)
+        policies = get_args(OverflowPolicy)
+        if self.overflow not in policies:
+            raise ConfigurationError(
+                f"Buffer(overflow={self.overflow!r}): must be one of "
+                + ", ".join(map(repr, policies))
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

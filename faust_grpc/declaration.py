@@ -103,6 +103,19 @@ class Declaration:
                 "1 or more"
             )
         self._check_delivery()
+        self._check_overflow()
+
+    def _check_overflow(self) -> None:
+        policy = self.buffer.overflow
+        if policy == "latest" and self.key is None:
+            raise ConfigurationError(
+                "Buffer(overflow='latest') keeps the newest event of each key: declare key="
+            )
+        if policy != "block" and self.delivery == "exactly_once":
+            raise ConfigurationError(
+                f"delivery='exactly_once' with Buffer(overflow={policy!r}), which drops events: "
+                "leave out one of the two"
+            )
 
     def _check_delivery(self) -> None:
         asked = self.delivery

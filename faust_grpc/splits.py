@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,8 +29,9 @@ from .protocol import (
     Warn,
 )
 from .readers import Reader
-from .states import SplitState
+from .states import AT_REST, SplitState, Standing
 from .types import CursorValue, Split, Status
+from .window import Window
 
 __all__ = ["RunningSplit", "Sink", "SplitState"]
 
@@ -41,8 +41,6 @@ logger = logging.getLogger(__name__)
 _SLICE = 256
 
 _RECEIVING = (SplitState.RECEIVING, SplitState.SYNCED)
-#: Nothing is read until somebody says so.
-_AT_REST = (SplitState.PAUSED, SplitState.FATAL, SplitState.FINISHED, SplitState.CLOSED)
 
 
 class Sink(Interface):
@@ -58,7 +56,7 @@ class Sink(Interface):
         """The split ended for a reason that needs a person."""
 
 
-class RunningSplit:
+class RunningSplit(Standing):
     """One split of a source, being read by this process.
 
     Everything runs on the event loop it was started in.
@@ -92,6 +90,7 @@ class RunningSplit:
         metadata: MetadataProvider | None = None,
         observers: SplitObservers | None = None,
     ) -> None:
+        super().__init__()
         self.source = source
         self.name = split.name
         self.partition = partition
@@ -100,18 +99,10 @@ class RunningSplit:
         self.is_live = True
         #: For the sink: what it wants to find with every delivery.
         self.tag: Any = None
-        self._state = SplitState.IDLE
-        self._reason = ""
-        #: When the state began, monotonic.
-        self.since = time.monotonic()
-        #: Until the next call, while there is none.
-        self.backoff_seconds = 0.0
         #: Events given to the sink, and the event time and the time of receipt of the last one.
         self.events = 0
         self.last_event: tuple[float, float] | None = None
         self._observers = observers
-        #: Agents hold it up: who, and what. Looked after by the sink.
-        self.stuck = ""
         self._connection = connection
         self._sink = sink
         self._buffer = buffer
@@ -127,10 +118,8 @@ class RunningSplit:
             expires=self._expires,
             tick=self._tick,
         )
+        self._window = Window(protocol.mark, buffer, self._drop)
         self._pump_soon = False
-        #: Messages wait for agents to finish others; looked at again at half of the bound.
-        self._starved = False
-        self._resume_at = buffer.unacked // 2
         self._held = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -173,7 +162,7 @@ class RunningSplit:
         """
         if skip:
             self.protocol.skip()
-        if self._state in _AT_REST and self._state is not SplitState.CLOSED:
+        if self._state in AT_REST and self._state is not SplitState.CLOSED:
             self._open_anew()
 
     def restart(self) -> None:
@@ -211,21 +200,9 @@ class RunningSplit:
     # What others see
 
     @property
-    def state(self) -> SplitState:
-        """What it is doing."""
-        if self.stuck and self._state not in _AT_REST:
-            return SplitState.STUCK
-        return self._state
-
-    @property
-    def reason(self) -> str:
-        """Why it is in this state, for people."""
-        return self.stuck if self.state is SplitState.STUCK else self._reason
-
-    @property
     def unacked(self) -> int:
         """Messages delivered and not acked."""
-        return self._mark.unacked
+        return self._window.unacked
 
     @property
     def cursor(self) -> CursorValue | None:
@@ -236,7 +213,7 @@ class RunningSplit:
     def buffered(self) -> int:
         """Messages read ahead."""
         reader = self._calls.reader
-        return reader.buffered if reader is not None else 0
+        return self._window.waiting + (reader.buffered if reader is not None else 0)
 
     @property
     def received_bytes(self) -> int:
@@ -254,11 +231,12 @@ class RunningSplit:
         if delivery.parts > 0:
             return
         self.protocol.acked(delivery)
-        unacked = self._mark.unacked
+        window = self._window
+        unacked = self._mark.unacked if window.backlog is None else window.unacked
         if not unacked:
             self._idle.set()
-        if self._starved and unacked <= self._resume_at:
-            self._starved = False
+        if window.is_starved and unacked <= window.resume_at:
+            window.is_starved = False
             self._schedule_pump()
 
     def timed(self, seconds: float) -> None:
@@ -281,10 +259,14 @@ class RunningSplit:
 
     def _pump(self) -> None:
         self._pump_soon = False
-        reader = self._calls.reader
-        if reader is None or self._held:
+        if self._held:
             return
-        room = self._room()
+        window, reader = self._window, self._calls.reader
+        if window.waiting:
+            self._hand_over(window.admit())
+        if reader is None:
+            return
+        room = window.intake()
         if room > 0 and reader.buffered:
             self.protocol.heard(self._now())
             if self._state not in _RECEIVING:
@@ -294,27 +276,30 @@ class RunningSplit:
             if self._calls.reader is not reader:
                 return
         if reader.buffered:
-            if self._room() > 0:
+            if window.intake() > 0:
                 self._schedule_pump()
             else:
-                self._starved = True
+                window.is_starved = True
         elif reader.status is not None:
             self._calls.ended()
             self._ended(reader.status)
 
     def _deliver(self, reader: Reader, limit: int) -> None:
-        message = self.protocol.message
+        message, backlog = self.protocol.message, self._window.backlog
         deliveries: list[Delivery] = []
         for raw in reader.take(limit):
             for action in message(raw):
                 if type(action) is Delivery:
-                    deliveries.append(action)
+                    if backlog is None:
+                        deliveries.append(action)
+                    else:
+                        backlog.add(action, len(raw))
                 else:
                     deliveries = self._hand_over(deliveries)  # first what came before it
                     self._perform_one(action)
             if self._calls.reader is not reader:
                 break  # the call was dropped: what it still brought is read again
-        self._hand_over(deliveries)
+        self._hand_over(deliveries if backlog is None else self._window.admit())
 
     def _hand_over(self, deliveries: list[Delivery]) -> list[Delivery]:
         if deliveries and self.is_live:
@@ -322,12 +307,21 @@ class RunningSplit:
             self._sink.deliver(self, deliveries)
         return []
 
-    def _room(self) -> int:
-        """How many more messages may be delivered: un-acked ones are bounded, and so is what a
-        slow one holds up behind it."""
-        if self._mark.held >= 4 * self._buffer.unacked and self._mark.position() >= 0:
-            return 4 * self._buffer.unacked - self._mark.held
-        return self._buffer.unacked - self._mark.unacked
+    def _drop(self, delivery: Delivery, events: int) -> None:
+        """The overflow policy throws events away."""
+        policy = self._buffer.overflow
+        if policy not in self.protocol.counts.dropped:
+            logger.warning(
+                "%s/%s: agents are slower than the stream: events are dropped "
+                "(Buffer(overflow=%r)); counted in the status",
+                self.source,
+                self.name,
+                policy,
+            )
+        self.protocol.dropped(delivery, policy, events)
+        self._window.dropped()
+        if not self.unacked:
+            self._idle.set()
 
     def _schedule_pump(self) -> None:
         if not self._pump_soon:
@@ -384,8 +378,10 @@ class RunningSplit:
         if self._state is SplitState.CLOSED:
             return
         advice = self._connection.explain(status)
+        details = self._calls.sent.hide(status.details)  # a server may repeat a token
         if advice:
-            status = Status(status.code, f"{status.details} [{advice}]", status.ours)
+            details = f"{details} [{advice}]"
+        status = Status(status.code, details, status.ours)
         if self._observers is not None:
             self._observers.ended(status)
         self._perform(self.protocol.ended(status, self._now()))
@@ -425,7 +421,8 @@ class RunningSplit:
 
     def _tick(self) -> None:
         now = self._now()
-        if self.buffered:
+        reader = self._calls.reader
+        if reader is not None and reader.buffered:
             self.protocol.heard(now)  # it is we who are silent
         self._perform(self.protocol.tick(now))
         self._watch()
@@ -433,10 +430,3 @@ class RunningSplit:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-    def _become(self, state: SplitState, reason: str) -> None:
-        if state is not self._state:
-            self.since = time.monotonic()
-        self._state = state
-        self._reason = reason
-        self.backoff_seconds = 0.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from enum import Enum
 
-__all__ = ["SplitState"]
+__all__ = ["AT_REST", "SplitState", "Standing"]
 
 
 class SplitState(str, Enum):
@@ -29,3 +30,40 @@ class SplitState(str, Enum):
     #: Ended for a reason that needs a person.
     FATAL = "fatal"
     CLOSED = "closed"
+
+
+#: Nothing is read until somebody says so.
+AT_REST = (SplitState.PAUSED, SplitState.FATAL, SplitState.FINISHED, SplitState.CLOSED)
+
+
+class Standing:
+    """What a split is doing, since when, and why."""
+
+    def __init__(self) -> None:
+        self._state = SplitState.IDLE
+        self._reason = ""
+        #: Agents hold it up: who, and what. Empty while they do not.
+        self.stuck = ""
+        #: When the state began, monotonic.
+        self.since = time.monotonic()
+        #: Until the next call, while there is none.
+        self.backoff_seconds = 0.0
+
+    @property
+    def state(self) -> SplitState:
+        """What it is doing."""
+        if self.stuck and self._state not in AT_REST:
+            return SplitState.STUCK
+        return self._state
+
+    @property
+    def reason(self) -> str:
+        """Why it is in this state, for people."""
+        return self.stuck if self.state is SplitState.STUCK else self._reason
+
+    def _become(self, state: SplitState, reason: str = "") -> None:
+        if state is not self._state:
+            self.since = time.monotonic()
+        self._state = state
+        self._reason = reason
+        self.backoff_seconds = 0.0
