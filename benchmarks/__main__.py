@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import orjson
 
-from . import decode, path
-from .report import machine, table
+from . import decode, path, recovery, table
+from .report import aligned, machine
 
 
 @click.group()
@@ -22,7 +22,17 @@ def main() -> None:
 def path_command(rounds: int, target: str) -> None:
     """From the socket to an agent: events per second and CPU per event."""
     results = path.run(rounds)
-    click.echo(table(results), err=True)
+    click.echo(aligned(results), err=True)
+    _write(target, {"results": results, "machine": machine()})
+
+
+@main.command("table")
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds; medians count.")
+@click.option("--json", "target", default="", help="Write JSON to a file, or - for stdout.")
+def table_command(rounds: int, target: str) -> None:
+    """Events into a table: events per second and CPU per event, by number of keys."""
+    results = table.run(rounds)
+    click.echo(aligned(results), err=True)
     _write(target, {"results": results, "machine": machine()})
 
 
@@ -35,6 +45,19 @@ def decode_command(rounds: int, target: str) -> None:
     for name, row in results.items():
         factor = row["cpu_us"] / results["hand_written"]["cpu_us"]
         click.echo(f"{name:<20}{row['cpu_us']:>10.2f} us{factor:>8.2f} x hand-written", err=True)
+    _write(target, {"results": results, "machine": machine()})
+
+
+@main.command("recovery")
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds; medians count.")
+@click.option("--json", "target", default="", help="Write JSON to a file, or - for stdout.")
+def recovery_command(rounds: int, target: str) -> None:
+    """A table from its changelog: records per second."""
+    results = recovery.run(rounds)
+    for name, row in results.items():
+        factor = row["records_per_s"] / results["faust_recovery"]["records_per_s"]
+        rate = f"{name:<20}{row['records_per_s']:>10,.0f} records/s"
+        click.echo(f"{rate}{factor:>8.1f} x Faust's own{row['peak_mb']:>8.0f} MB", err=True)
     _write(target, {"results": results, "machine": machine()})
 
 

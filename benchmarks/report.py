@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
-__all__ = ["machine", "table"]
+__all__ = ["aligned", "machine"]
 
 
 def machine() -> dict[str, Any]:
@@ -22,11 +22,11 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
+def aligned(results: dict[str, dict[str, float]]) -> str:
     """Return results as aligned text."""
-    lines = [f"{'':<28}{'events/s':>12}{'CPU us/event':>14}"]
+    lines = [f"{'':<42}{'events/s':>12}{'CPU us/event':>14}"]
     lines += [
-        f"{name:<28}{row['events_per_s']:>12,.0f}{row['cpu_us']:>14.2f}"
+        f"{name:<42}{row['events_per_s']:>12,.0f}{row['cpu_us']:>14.2f}"
         for name, row in results.items()
     ]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from faust.tables.base import Collection
 from faust.tables.objects import ChangeloggedObjectManager
 
 from .exceptions import HostError, PartitionNotOwned
+from .serializing import TableSerializer
 
 __all__ = ["Batch", "Changelog", "Record", "Write", "encode"]
 
@@ -173,31 +174,25 @@ async def encode(batches: Iterable[Batch]) -> list[Record]:
         HostError: a key or value cannot be serialized; the text names the table.
     """
     records: list[Record] = []
+    # By identity: tables compare by their contents.
+    serializers: dict[int, TableSerializer] = {}
     for batch in batches:
         for write in batch.writes():
-            records.append(_encoded(batch.partition, write))
+            serializer = serializers.get(id(write.table))
+            if serializer is None:
+                serializer = serializers[id(write.table)] = TableSerializer(write.table)
+            records.append(_encoded(serializer, batch.partition, write))
             if not len(records) % _SLICE:
                 await asyncio.sleep(0)
     return records
 
 
-def _encoded(partition: int, write: Write) -> Record:
-    table = write.table
-    topic: Any = table.changelog_topic  # its interface lacks the headers argument
+def _encoded(serializer: TableSerializer, partition: int, write: Write) -> Record:
+    table, *rest = write
     try:
-        key, headers = topic.prepare_key(
-            write.key, write.key_serializer or table.key_serializer, None, {}
-        )
-        value, headers = topic.prepare_value(
-            write.value, write.value_serializer or table.value_serializer, None, headers
-        )
+        key, value, headers = serializer(*rest)
     except Exception as exc:  # any of the user's codecs
         raise HostError(
             f"table {table.name!r}: key {write.key!r} or its value cannot be serialized: {exc!r}"
         ) from exc
-    if key is None:
-        raise HostError(
-            f"table {table.name!r}: a key is None, which its changelog cannot hold; if it is the "
-            "event's key, give the source key=FIELD"
-        )
-    return Record(topic.get_topic_name(), partition, key, value, list(headers.items()) or None)
+    return Record(serializer.topic_name, partition, key, value, headers)

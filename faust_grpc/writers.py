@@ -220,8 +220,11 @@ def _committed(
     try:
         _check(may_write)
         producer.begin_transaction()
-        for record in records:
-            _produce(producer, record, reports, may_write)
+        # One report per topic will do: a commit fails if any record failed.
+        last = {record.topic: number for number, record in enumerate(records)}
+        for number, record in enumerate(records):
+            report = reports if last[record.topic] == number else None
+            _produce(producer, record, report, may_write)
         _check(may_write)
         _insist(lambda: producer.commit_transaction(_STEP_SECONDS), may_write, "commit")
         return True
@@ -246,8 +249,9 @@ def _refusal(error: KafkaError, partition: int) -> HostError:
 
 
 def _produce(
-    producer: Producer, record: Record, reports: _Reports, may_write: Callable[[], bool]
+    producer: Producer, record: Record, report: _Reports | None, may_write: Callable[[], bool]
 ) -> None:
+    options: dict[str, Any] = {} if report is None else {"on_delivery": report}
     while True:
         try:
             producer.produce(
@@ -256,7 +260,7 @@ def _produce(
                 record.key,
                 record.partition,
                 headers=record.headers,
-                on_delivery=reports,
+                **options,
             )
             return
         except BufferError:

@@ -97,7 +97,6 @@ def test_a_transaction_is_written_whole(
 ) -> None:
     writer = new_writer()
     writer.fence([0, 1], held)
-    assert writer.fenced == {0, 1}
     assert writer.commit(0, records(topic, 0, "a", "b"), held) == {TP(topic, 0): 1}
     writer.commit(1, records(topic, 1, "c"), held)
     assert committed(kafka_broker, topic, 0) == (["a", "b"], 1)
@@ -157,7 +156,6 @@ def test_producers_of_partitions_that_went_away_are_let_go(
     writer.commit(0, records(topic, 0, "a"), held)
     writer.commit(1, records(topic, 1, "a"), held)
     writer.keep([1])
-    assert writer.fenced == {1}
     assert set(writer.last) == {TP(topic, 1)}
 
 

@@ -1,0 +1,86 @@
+"""Events into a table, ``table[key] += 1``, on a real Kafka: against Faust's own ways.
+
+Every measurement is a worker in a process of its own that reports its CPU time (all threads)
+between the first and the last event. Rounds are interleaved.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import uuid
+
+import orjson
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from faust_grpc.testing import Broker, broker
+
+from .running import medians, order_server, result_of
+
+__all__ = ["KEYS", "run"]
+
+#: Events per run: some seconds of each.
+EVENTS = {
+    "faust_topic_table": 20_000,
+    "faust_channel_table": 15_000,
+    "source_table": 200_000,
+    "source_table_exactly_once_100ms": 200_000,
+    "source_table_exactly_once": 200_000,
+    "source_table_exactly_once_1s": 200_000,
+}
+KEYS = (1_000, 1_000_000)
+PARTITIONS = 4
+TOPIC = "orders-as-json"
+
+
+def run(rounds: int) -> dict[str, dict[str, float]]:
+    """Run all variants with all numbers of keys, interleaved; return medians."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        broker("kafka") as kafka,
+        order_server() as target,
+    ):
+        _fill(kafka)
+        for number in range(rounds):
+            for keys in KEYS:
+                for variant, events in EVENTS.items():
+                    name = f"{variant}/{keys}"
+                    row = result_of(
+                        "benchmarks.table_child",
+                        {
+                            "VARIANT": variant,
+                            "EVENTS": str(events),
+                            "KEYS": str(keys),
+                            "TOPIC": TOPIC,
+                            "TARGET": target,
+                            "APP": f"bench-{uuid.uuid4().hex[:8]}",
+                            "SETTINGS": json.dumps(kafka.faust_settings()),
+                            "DATADIR": folder,
+                        },
+                    )
+                    rows.setdefault(name, []).append(row)
+                    print(f"round {number + 1} {name}: {row}", file=sys.stderr)
+    return medians(rows, ("events_per_s", "cpu_us"))
+
+
+def _fill(kafka: Broker) -> None:
+    """Put the same orders into a topic, for the worker that reads one."""
+    options = {"bootstrap.servers": kafka.bootstrap}
+    admin = AdminClient(options)  # a name: without one it would end before it made the topic
+    admin.create_topics([NewTopic(TOPIC, PARTITIONS)])[TOPIC].result(30)
+    producer = Producer(options)
+    for sequence in range(1, EVENTS["faust_topic_table"] + 5_001):
+        order = {
+            "sequence": sequence,
+            "order_id": f"r0-{sequence}",
+            "customer_id": f"c{sequence % 100}",
+            "region": "r0",
+        }
+        producer.produce(TOPIC, orjson.dumps(order), partition=sequence % PARTITIONS)
+        if not sequence % 1_000:
+            producer.poll(0)
+    if producer.flush(30):
+        raise RuntimeError("the topic was not filled in 30 s")
