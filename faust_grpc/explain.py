@@ -74,6 +74,10 @@ _RULES = (
         _CONNECTING + r"Handshake read failed",
         "the server closed or never answered the TLS handshake: the port may not speak TLS",
     ),
+    _rule(
+        r"Getting metadata from plugin failed",
+        "call_credentials= failed: gRPC asks them for metadata before each call",
+    ),
     # What answers is no gRPC server.
     _rule(
         r"HTTP proxy returned response code",
@@ -112,6 +116,11 @@ _RULES = (
         proxy=True,
     ),
     _rule(
+        r"upstream connect error|no healthy upstream",
+        "Envoy cannot reach the gRPC server behind it",
+        proxy=True,
+    ),
+    _rule(
         r"Data frame with END_STREAM",
         "the stream ended without a gRPC status: a web page, a proxy, or a server that died",
         proxy=True,
@@ -124,7 +133,9 @@ _RULES = (
     ),
     _rule(
         r"errors resolving|DNS resolution failed|address lookup failed|Domain name not found",
-        "the host name cannot be resolved: is it spelled right, and known to this machine's DNS?",
+        "the host name cannot be resolved: is it spelled right, and known to this machine's DNS? "
+        "(gRPC asks DNS by itself; GRPC_DNS_RESOLVER=native in the environment makes it ask the "
+        "system)",
     ),
     _rule(r"unix:.*No such file or directory", "the unix socket does not exist"),
     _rule(
