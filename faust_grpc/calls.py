@@ -10,7 +10,7 @@ from grpc import StatusCode
 
 from .config import Buffer, ReaderKind
 from .connection import Connection
-from .credentials import MetadataProvider, ask
+from .credentials import CallMetadata, MetadataProvider, ask
 from .exceptions import FaustGrpcError
 from .protocol import Call
 from .readers import choose, open_reader
@@ -62,6 +62,8 @@ class Calls:
         self._kind = reader
         self._streams = streams
         self._metadata = metadata
+        #: What the last call sent.
+        self.sent = CallMetadata()
         self._wake = wake
         self._failed = failed
         self._expires = expires
@@ -76,7 +78,7 @@ class Calls:
 
     async def _open(self, call: Call) -> None:
         try:
-            metadata = await ask(self._metadata)
+            metadata = self.sent = await ask(self._metadata)
         except Exception as exc:  # a user's provider: its failure is an ended call like another
             self._failed(Status(StatusCode.UNKNOWN, f"metadata provider: {exc!r}"))
             return

@@ -44,7 +44,9 @@ class Status:
     ours: bool = False
 
     def __str__(self) -> str:
-        return f"{self.code.name}: {_shortened(self.details)}" if self.details else self.code.name
+        # Servers send whole texts; a log has lines.
+        line = " ".join(self.details.split())
+        return f"{self.code.name}: {_shortened(line)}" if line else self.code.name
 
 
 @dataclass(frozen=True)
