@@ -17,6 +17,7 @@ from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .discovery import Discovery
 from .exceptions import FaustGrpcError, HostError
+from .holders import who_holds
 from .messages import SourceMessage, TimedMessage
 from .observers import Observers, SplitObservers, Where
 from .protocol import Dead, DeclaredProtocol
@@ -58,6 +59,9 @@ class Feed:
         self.declaration = declaration
         self.plan = plan
         self.splits: dict[str, RunningSplit] = {}
+        #: Ended here though their partition stays: tables may hold events that are not below their
+        #: saved cursors yet.
+        self.parted: list[RunningSplit] = []
         self.dead_letters = DeadLetters(declaration.dead_letter)
         #: Those of the application, once its runner knows this source.
         self.observers = Observers()
@@ -134,6 +138,7 @@ class Feed:
     def assign(self, assigned: Mapping[str, Assigned]) -> None:
         """Run exactly these splits; those that run already go on as they are."""
         self._assigned = assigned
+        self.parted.clear()  # saved, or given up, before partitions changed hands
         # One that had stopped for a person gets another try.
         self.drop([split.name for split in self if split.state is SplitState.FATAL])
         self._reconcile()
@@ -145,6 +150,11 @@ class Feed:
             if split is not None:
                 split.cancel()
                 self._ending.append(split)
+
+    def _part(self, name: str) -> None:
+        """End a split whose cursor is still to be saved here."""
+        self.parted.append(self.splits[name])
+        self.drop([name])
 
     def _reconcile(self) -> None:
         self.drop([name for name in self.splits if name not in self._assigned])
@@ -278,7 +288,7 @@ class Feed:
             ) from None
         assigned = self._assigned[name]._replace(resume=split.protocol.mark.cursor())
         self._assigned = {other: a for other, a in self._assigned.items() if other != name}
-        self.drop([name])
+        self._part(name)
         await self.closed(close_seconds)
         return assigned
 
@@ -299,6 +309,7 @@ class Feed:
         Arguments:
             returned_seconds: how long an iteration must be over; a crashed agent is back sooner.
         """
+        self.parted = [split for split in self.parted if split.protocol.checkpoint() is not None]
         now = time.monotonic()
         for subscription in self.channel.subscriptions:
             ended = subscription.ended_at
@@ -309,8 +320,21 @@ class Feed:
                     self.declaration.name,
                 )
                 self.channel.unsubscribe(subscription)
+        for split in self:
+            self._look_whether_stuck(split, now)
         if self._drift is not None:
             self._drift.look(sum(max(0, split.protocol.counts.calls - 1) for split in self))
+
+    def _look_whether_stuck(self, split: RunningSplit, now: float) -> None:
+        oldest = split.protocol.mark.oldest if not self._held else None
+        seconds = split.standstill.seconds(oldest.position if oldest is not None else None, now)
+        if oldest is None or seconds < self.declaration.checkpoint.stuck_seconds:
+            split.stuck = ""
+        elif not split.stuck:
+            where = "" if oldest.cursor is None else f" at cursor {oldest.cursor!r}"
+            held = f"message {oldest.position}{where} is not finished for {seconds:.0f} s"
+            split.stuck = f"{held}: {who_holds(self.channel, oldest)}"
+            logger.warning("%s/%s: stuck: %s", self.declaration.name, split.name, split.stuck)
 
     # Delivering
 
@@ -362,7 +386,7 @@ class Feed:
     def _unread(self, split: RunningSplit) -> None:
         """The last reader went away: go on from what was finished when one is back."""
         self._note(split.name, resume=split.protocol.mark.cursor())
-        self.drop([split.name])
+        self._part(split.name)
         self.waiting_for = "an agent that reads it"
 
     def dead(self, split: RunningSplit, action: Dead) -> None:
@@ -434,6 +458,7 @@ class Feed:
             proxy=declaration.proxy,
             balance=declaration.balance,
             streams_per_connection=declaration.streams_per_connection,
+            connect_seconds=declaration.timeouts.connect_seconds,
             keepalive=declaration.keepalive,
             buffer=declaration.buffer,
             backoff=declaration.backoff,

@@ -210,7 +210,9 @@ class Saving:
         return self._owned - {split.partition for feed in strict for split in feed if split.unacked}
 
     def _splits(self) -> list[RunningSplit]:
-        return [split for feed in self._feeds() if not feed.saves_itself for split in feed]
+        """Whose cursors are saved; of one that was started anew, the newest cursor last."""
+        direct = [feed for feed in self._feeds() if not feed.saves_itself]
+        return [split for feed in direct for split in (*feed.parted, *feed)]
 
     def _strict(self) -> list[Feed]:
         """Sources that are cut at a barrier."""

@@ -108,3 +108,30 @@ async def test_a_batch_of_skipped_events_does_not_hold_a_barrier_up() -> None:
         assert await barrier(list(rig.feed), 5.0) == frozenset()
         assert batches == []
         assert rig.split.cursor == 5
+
+
+async def test_the_cursor_of_a_split_that_was_set_aside_is_still_saved() -> None:
+    """The tables hold its events: saved without the cursor behind them they would come twice."""
+    async with in_process(orders(5)) as rig:
+
+        @rig.app.agent(rig.source)
+        async def quick(stream: Any) -> None:
+            async for _ in stream:
+                pass
+
+        await rig.start()
+        await rig.finished(5)
+        assigned = await rig.feed.set_aside("main", 3.0)
+        assert assigned.resume == 5
+        (parted,) = rig.source._runner._saving._splits()
+        checkpoint = parted.protocol.checkpoint()
+        assert checkpoint is not None
+        assert checkpoint.cursor == 5
+        rig.feed.put_back("main", assigned)
+        await rig.more(*orders(6)[5:])
+        await rig.finished(6)
+        cursors = [split.protocol.checkpoint() for split in rig.source._runner._saving._splits()]
+        assert [cursor and cursor.cursor for cursor in cursors] == [5, 6], "the newest is last"
+        parted.protocol.saved(checkpoint)
+        rig.feed.prune(60.0)
+        assert rig.feed.parted == []
