@@ -127,8 +127,8 @@ async def test_the_cursor_of_a_split_that_was_set_aside_is_still_saved() -> None
         checkpoint = parted.protocol.checkpoint()
         assert checkpoint is not None
         assert checkpoint.cursor == 5
+        rig.history += orders(6)[5:]
         rig.feed.put_back("main", assigned)
-        await rig.more(*orders(6)[5:])
         await rig.finished(6)
         cursors = [split.protocol.checkpoint() for split in rig.source._runner._saving._splits()]
         assert [cursor and cursor.cursor for cursor in cursors] == [5, 6], "the newest is last"
