@@ -15,9 +15,6 @@ ChannelOption: TypeAlias = "tuple[str, str | int]"
 #: Servers explain a refusal in metadata; core's own limit of 8 KiB turns a long explanation into
 #: RESOURCE_EXHAUSTED.
 MAX_METADATA_BYTES = 64 * 1024
-#: Core's ``min_reconnect_backoff_ms`` is its connect time-out too: a busy server or a TLS
-#: handshake over a long way takes seconds.
-CONNECT_TIMEOUT_MS = 5_000
 #: Core fails calls at once while it waits to connect again. It must not wait much longer than
 #: our own backoff, or a server that came back would be found late.
 MAX_RECONNECT_MS = 5_000
@@ -40,6 +37,7 @@ def channel_options(
     server_name: str | None = None,
     proxy: ProxyOption = None,
     balance: Balance = "failover",
+    connect_seconds: float,
     keepalive: Keepalive,
     buffer: Buffer,
     backoff: Backoff,
@@ -51,6 +49,7 @@ def channel_options(
         server_name: the name that the server's certificate must carry, if it is not the target's.
         proxy: the proxy to use, ``False`` for none, ``None`` as the environment says.
         balance: between the addresses of the target, when it has several.
+        connect_seconds: how long TCP, TLS and HTTP/2's first frames may take.
         keepalive: pings.
         buffer: its bounds set what HTTP/2 may hold and the largest message.
         backoff: core's own reconnect backoff is made to agree with it.
@@ -68,7 +67,8 @@ def channel_options(
         # Core stops after two pings without data, which is what a quiet stream is.
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", initial_ms),
-        ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),
+        # This is core's connect time-out too.
+        ("grpc.min_reconnect_backoff_ms", round(connect_seconds * 1000)),
         (
             "grpc.max_reconnect_backoff_ms",
             max(initial_ms, min(round(backoff.maximum_seconds * 1000), MAX_RECONNECT_MS)),

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from .channel_options import SINGLE_THREADED, channel_options
-from .config import TLS, Backoff, Balance, Buffer, Keepalive
+from .config import TLS, Backoff, Balance, Buffer, Keepalive, Timeouts
 from .diagnosis import Diagnosis
 from .endpoints import Endpoints
 from .exceptions import ConfigurationError, ReflectionFailed
@@ -120,6 +120,7 @@ class Connection:
         proxy: ``"http://host:port"``; ``False`` for none; ``None`` as the environment says.
         balance: between several targets, and between the addresses of one.
         streams_per_connection: calls on one TCP connection at most.
+        connect_seconds: how long making a connection may take.
         keepalive: pings.
         buffer: its bounds set what HTTP/2 may hold and the largest message.
         backoff: core's own reconnect backoff is made to agree with it.
@@ -139,6 +140,7 @@ class Connection:
         proxy: ProxyOption = None,
         balance: Balance = "failover",
         streams_per_connection: int = STREAMS_PER_CONNECTION,
+        connect_seconds: float | None = None,
         keepalive: Keepalive | None = None,
         buffer: Buffer | None = None,
         backoff: Backoff | None = None,
@@ -156,6 +158,7 @@ class Connection:
                 server_name=self.tls.server_name if self.tls else None,
                 proxy=proxy,
                 balance=balance,
+                connect_seconds=connect_seconds or Timeouts().connect_seconds,
                 keepalive=keepalive or Keepalive(),
                 buffer=buffer or Buffer(),
                 backoff=backoff or Backoff(),
