@@ -217,12 +217,15 @@ class Checkpoint:
             which the next one is taken early. While it cannot be written, nothing more is
             delivered.
         dirty_bytes: the same for their size in the changelog, estimated by the last checkpoint.
+        stuck_seconds: a split whose oldest event is not finished for so long is ``stuck``: the
+            status and the log say which agent has it. Nothing else happens.
     """
 
     interval_seconds: float = 0.5
     drain_seconds: float = 5.0
     dirty_keys: int = 100_000
     dirty_bytes: int = 64 * 1024 * 1024
+    stuck_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         _positive(self)

@@ -320,8 +320,9 @@ class Feed:
                     self.declaration.name,
                 )
                 self.channel.unsubscribe(subscription)
-        for split in self:
-            self._look_whether_stuck(split, now)
+        if not self.saves_itself:  # else no agents hold its events
+            for split in self:
+                self._look_whether_stuck(split, now)
         if self._drift is not None:
             self._drift.look(sum(max(0, split.protocol.counts.calls - 1) for split in self))
 

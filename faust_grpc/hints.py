@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Lives"]
+__all__ = ["Lives", "Standstill"]
 
 #: Calls that must have ended alike before it is called a pattern.
 ALIKE = 3
@@ -53,3 +53,23 @@ def _alike(seconds: deque[float]) -> bool:
 
 def _mean(seconds: deque[float]) -> float:
     return sum(seconds) / len(seconds)
+
+
+class Standstill:
+    """How long the oldest event that is not finished has been the same one."""
+
+    def __init__(self) -> None:
+        self._position = 0
+        self._since = 0.0
+
+    def seconds(self, position: int | None, now: float) -> float:
+        """Return how long nothing has moved, as far as was looked.
+
+        Arguments:
+            position: of the oldest that is not finished; ``None``: there is none.
+            now: monotonic seconds.
+        """
+        if position is None or position != self._position:
+            self._position = position or 0
+            self._since = now
+        return now - self._since

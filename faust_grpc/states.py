@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from enum import Enum
 
+from .hints import Standstill
+
 __all__ = ["AT_REST", "SplitState", "Standing"]
 
 
@@ -44,6 +46,8 @@ class Standing:
         self._reason = ""
         #: Agents hold it up: who, and what. Empty while they do not.
         self.stuck = ""
+        #: Tells how long they do.
+        self.standstill = Standstill()
         #: When the state began, monotonic.
         self.since = time.monotonic()
         #: Until the next call, while there is none.

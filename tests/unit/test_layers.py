@@ -16,7 +16,6 @@ PACKAGE = Path(__file__).resolve().parents[2] / "faust_grpc"
 #: Module (or folder, for a family of interchangeable parts) → rank.
 RANKS = {
     "exceptions": 0,
-    "states": 0,
     "types": 0,
     "config": 1,
     "jsontext": 1,
@@ -47,6 +46,7 @@ RANKS = {
     "calls": 4,
     "overflow": 3,
     "readers": 4,
+    "states": 3,
     "window": 4,
     "saved": 4,
     "splits": 4,
@@ -63,6 +63,7 @@ RANKS = {
     "lifecycle": 6,
     "discovery": 5,
     "feeds": 6,
+    "holders": 6,
     "kafka": 6,
     "loading": 6,
     "partitions": 6,
@@ -114,6 +115,9 @@ SIDEWAYS = {
     ("splits", "window"),
     ("streams", "channels"),
     ("feeds", "channels"),
+    ("feeds", "holders"),
+    ("holders", "channels"),
+    ("holders", "streams"),
     ("seams", "changelog"),
     ("seams", "stores"),
     ("seams", "streams"),
