@@ -49,7 +49,7 @@ def make_cluster(
         yield make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def seed() -> int:
     """Seed of the random faults: ``$SEED``, or always the same."""
     return int(os.environ.get("SEED", "1"))

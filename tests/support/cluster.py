@@ -12,10 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import grpc
+import psutil
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from faust_grpc.testing import Broker, NotReady, wait_until
+from faust_grpc.testing.orders import order_message
 
 from .calls import CallSpan, call_spans, overlapping
 from .judge import Judgement, judge, read_topic
@@ -40,6 +43,7 @@ class Cluster:
         directory: for logs and data.
         shop: how workers are configured; may be replaced between two starts.
         env: variables for all workers.
+        tell: takes lines about what happens; ``pytest -rP`` shows what is printed.
     """
 
     def __init__(
@@ -49,7 +53,10 @@ class Cluster:
         directory: Path,
         shop: Shop,
         env: Mapping[str, str] | None = None,
+        *,
+        tell: Callable[[str], object] = print,
     ) -> None:
+        self.tell = tell
         self.broker = broker
         self.server = server
         self.directory = directory
@@ -74,9 +81,9 @@ class Cluster:
             member.close()
 
     def say(self, what: str) -> None:
-        """Tell what happens, with its time; ``pytest -rP`` shows it."""
+        """Tell what happens, with its time."""
         now = time.time()
-        print(f"{now:.3f} +{now - self._began:6.1f} s {what}", flush=True)
+        self.tell(f"{now:.3f} +{now - self._began:6.1f} s {what}")
 
     # Faults
 
@@ -183,6 +190,21 @@ class Cluster:
                 self._reached[region] = max(self._reached[region], cursor or 0)
         return self._reached
 
+    def sent(self) -> dict[str, int]:
+        """Return the highest sequence number that the server ever sent, by region."""
+        with grpc.insecure_channel(self.server.target) as channel:
+            ask = channel.unary_unary(
+                "/shop.v1.OrderService/GetProgress",
+                request_serializer=order_message("GetProgressRequest").SerializeToString,
+                response_deserializer=order_message("Progress").FromString,
+            )
+            return dict(ask(order_message("GetProgressRequest")(), timeout=10).sent)
+
+    def memory(self, name: str) -> int:
+        """Return how much memory a worker has, in bytes."""
+        size: int = psutil.Process(self.members[name].pid).memory_info().rss
+        return size
+
     # Waiting
 
     def wait(self, condition: Callable[[], object], timeout: float, what: str) -> None:
@@ -278,9 +300,9 @@ class Cluster:
     # The end
 
     def judge(self) -> Judgement:
-        """Judge the changelogs, and print what was found."""
+        """Judge the changelogs, and tell what was found."""
         judgement = judge(self.broker.bootstrap, self.shop)
-        print(judgement, flush=True)
+        self.tell(str(judgement))
         return judgement
 
     def finish(self) -> Judgement:
@@ -291,7 +313,7 @@ class Cluster:
         return self.judge()
 
     def overlaps(self, halted: Iterable[str] = ()) -> list[str]:
-        """Return when a split had two readers for too long; print whenever it had.
+        """Return when a split had two readers for too long; tell whenever it had.
 
         Arguments:
             halted: readers to leave out: they were halted, and nobody can close their connections.
@@ -299,9 +321,9 @@ class Cluster:
         calls = self.calls()
         found = overlapping(calls, halted)
         longest = max((overlap.seconds for overlap in found), default=0.0)
-        print(f"calls: {len(calls)}, overlaps: {len(found)}, longest {longest:.3f} s")
+        self.tell(f"calls: {len(calls)}, overlaps: {len(found)}, longest {longest:.3f} s")
         for overlap in found:
-            print(f"  OVERLAP {overlap}")
+            self.tell(f"  OVERLAP {overlap}")
         return [str(overlap) for overlap in found if overlap.seconds > MOST_OVERLAP_SECONDS]
 
 

@@ -21,6 +21,8 @@ Pause = Literal["settled", "orders", "soon"]
 DECK: Sequence[Kind] = ("kill",) * 4 + ("stop",) * 2 + ("halt",) * 2 + ("server",) * 2
 #: A halted worker is out of its group after one session; it is left alone for somewhat longer.
 HALT_SESSIONS = 1.5
+#: Records for the shop's topic, if it has one, before each fault.
+REFUNDS = 100
 #: How often a fault meets a cluster at rest, one at work again, and one in the middle of the
 #: rebalance that the last fault began.
 PAUSES: Sequence[Pause] = ("settled", "orders", "soon")
@@ -85,13 +87,28 @@ class Faults:
         self._cluster = cluster
         self._timeout = timeout
         self._never = threading.Event()
+        self._refunds = 0
 
     def run(self, steps: Iterable[Step]) -> None:
         """Do all of it, one after the other, each after its pause."""
         for step in steps:
             self.pause(step)
             self._cluster.restart_fenced()
+            self._refund()
             self.perform(step)
+
+    def refunds_lost(self) -> int:
+        """Return how many records of the shop's topic its table has not; the agent of that topic
+        is Faust's own business, but faust_grpc must not disturb it."""
+        if not self._refunds:
+            return 0
+        return max(0, self._refunds - sum(self._cluster.table("refund-counts").values()))
+
+    def _refund(self) -> None:
+        topic = self._cluster.shop.refunds_topic
+        if topic:
+            orders = (f"order-{number % 10}" for number in range(REFUNDS))
+            self._refunds += self._cluster.produce(topic, orders)
 
     def pause(self, step: Step) -> None:
         """Wait for what the step says."""

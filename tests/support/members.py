@@ -25,15 +25,18 @@ class Shop:
         rate: orders per second and split.
         block: orders per key of the table ``seen``.
         unacked: orders of a split that an agent may hold.
+        buffered: orders of a split that may be read ahead.
         standby: Faust's ``table_standby_replicas``.
         session_seconds: after this time without a heartbeat the group gives a member up.
         delivery: the sources' ``delivery``; empty is their default.
         totals: the events are counted in the table ``totals`` too.
         store: Faust's ``store``, of all tables.
+        interval_seconds: time between two checkpoints.
         drain_seconds: how long agents may take to finish what they were given.
         extra_tables: more tables, that count the orders of each region.
         refunds_topic: a topic for an ordinary agent with a table of its own.
         settings: more settings of the Faust app.
+        kafka_options: the sources' librdkafka settings.
         options: for programs other than ``shop.py``.
     """
 
@@ -42,15 +45,18 @@ class Shop:
     rate: int = 200
     block: int = 1000
     unacked: int = 1024
+    buffered: int = 4096
     standby: int = 0
     session_seconds: float = 6.0
     delivery: str = ""
     totals: bool = True
     store: str = "memory://"
+    interval_seconds: float = 0.5
     drain_seconds: float = 5.0
     extra_tables: Sequence[str] = ()
     refunds_topic: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    kafka_options: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -45,9 +45,12 @@ sources = [
         key="order_id",
         timestamp="created_at",
         cursor=Cursor("sequence", into="after_sequence"),
-        buffer=Buffer(unacked=CONFIG["unacked"]),
-        checkpoint=Checkpoint(drain_seconds=CONFIG["drain_seconds"]),
+        buffer=Buffer(unacked=CONFIG["unacked"], messages=CONFIG["buffered"]),
+        checkpoint=Checkpoint(
+            interval_seconds=CONFIG["interval_seconds"], drain_seconds=CONFIG["drain_seconds"]
+        ),
         backoff=Backoff(initial_seconds=0.1, maximum_seconds=1.0),
+        kafka_options=CONFIG["kafka_options"],
         **delivery,
     )
     for name, regions in CONFIG["sources"].items()
