@@ -51,6 +51,25 @@ def test_compose_file_fits_the_specification(compose: Any) -> None:
     jsonschema.Draft7Validator(schema).validate(compose)
 
 
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("examples/*/compose.yaml")), ids=lambda path: path.parent.name
+)
+def test_examples_run_in_containers(path: Path) -> None:
+    """What no engine is needed for: the specification, and that everything named exists."""
+    text = yaml.safe_load(path.read_text())
+    jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).validate(text)
+    services = text["services"]
+    base = path.parent / services["kafka"]["extends"]["file"]
+    assert "kafka" in yaml.safe_load(base.read_text())["services"]
+    for service in ("server", "worker"):
+        build = services[service]["build"]
+        assert (path.parent / build["context"] / build["dockerfile"]).resolve() in DOCKERFILES
+        assert services[service]["volumes"] == [".:/app:ro"]
+    assert (path.parent / services["server"]["command"][1]).exists()
+    (variable,) = [name for name in services["worker"]["environment"] if name.endswith("_TARGET")]
+    assert f'"{variable}"' in (path.parent / "app.py").read_text()
+
+
 def test_schema_refuses_what_is_misspelled(compose: Any) -> None:
     schema = json.loads(SCHEMA.read_text())
     wrong = {**compose, "services": {"kafka": {"imagge": "apache/kafka"}}}
