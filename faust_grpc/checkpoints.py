@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
@@ -71,6 +72,8 @@ class Checkpoints:
         self.transactions: TransactionalWriter | None = None
         self._exactly_once = ""
         self._tables: dict[str, CheckpointTable] = {}
+        self._fencing: asyncio.Future[None] | None = None
+        self._stop_fencing = threading.Event()
 
     def add(self, source: str) -> None:
         """Make the table of a source; before Faust starts its tables."""
@@ -266,13 +269,34 @@ class Checkpoints:
             return
         options = connection_options(self.app, self.kafka_options)
         await in_thread(check_transactions, options, self._exactly_once)
+        await self.stop_fencing()
+        stop = self._stop_fencing = threading.Event()
+
+        def may_fence() -> bool:
+            return self.lease.is_held and not stop.is_set()
+
         while True:
+            fence = in_thread(self.transactions.fence, partitions, may_fence)
+            self._fencing = asyncio.ensure_future(fence)
             try:
-                await in_thread(self.transactions.fence, partitions, self._may_write)
+                await asyncio.shield(self._fencing)
                 return
             except WriteFailed as exc:
+                if stop.is_set():  # a rebalance ends this recovery, and begins another
+                    await asyncio.Event().wait()
                 logger.warning("Partitions %s: %s; trying again", sorted(partitions), exc)
                 await self.lease.renewed()
+
+    async def stop_fencing(self) -> None:
+        """Partitions are given up: end what is under way, and wait for it.
+
+        Its thread would go on and fence off whoever has them by then, perhaps ourselves.
+        """
+        self._stop_fencing.set()
+        if self._fencing is not None:
+            await asyncio.wait([self._fencing])
+            if not self._fencing.cancelled():
+                self._fencing.exception()  # whoever waited for it has it, or was cancelled
 
     def own(self, partitions: frozenset[int]) -> None:
         """Take table writes for these partitions only."""

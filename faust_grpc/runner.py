@@ -333,6 +333,7 @@ class Runner(Sensor):
 
     async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
         """Quiesce: early enough because our subscriptions do not depend on Faust's flow control."""
+        await self.checkpoints.stop_fencing()
         async with self._saving.exclusive():
             await self._quiesce()
 
@@ -368,6 +369,7 @@ class Runner(Sensor):
             await seams.ask_for_rejoin(self.app)
 
     async def _on_shutdown(self, *_args: Any, **_kwargs: Any) -> None:
+        await self.checkpoints.stop_fencing()
         async with self._saving.exclusive():
             self.lifecycle.enter(Phase.STOPPING)
             if await self._quiesce():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -113,11 +113,12 @@ class TransactionalWriter:
         """Fence the earlier owners of partitions off; their open transactions are aborted. Blocks.
 
         Raises:
-            WriteFailed: the broker did not answer, and the lease was lost.
+            WriteFailed: the broker did not answer while we might go on.
             HostError: we may not use the transactional id.
         """
 
         def one(partition: int) -> tuple[int, Producer]:
+            _check(may_write)
             producer = self._make_producer(f"{self._prefix}-{partition}")
             try:
                 _insist(lambda: producer.init_transactions(_STEP_SECONDS), may_write, "fencing")
@@ -125,7 +126,10 @@ class TransactionalWriter:
                 raise _refusal(exc.args[0], partition) from exc
             return partition, producer
 
-        for partition, producer in self._threads.map(one, sorted(partitions)):
+        asked = [self._threads.submit(one, partition) for partition in sorted(partitions)]
+        wait(asked)  # all: nobody may be fenced off after this returned
+        for answer in asked:
+            partition, producer = answer.result()
             self._producers[partition] = producer
 
     def keep(self, partitions: Iterable[int]) -> None:
