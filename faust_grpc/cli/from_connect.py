@@ -54,7 +54,7 @@ def from_connect(file: Path, descriptor_set: Path | None, broker: str) -> None:
     suggested = cursor_lines(method)
     print_code(module_text(translation, broker=broker, suggested=suggested).rstrip("\n"), "python")
     if translation.notes:
-        say(f"faust-grpc: read the text's first lines: {len(translation.notes)} things differ")
+        say(f"faust-grpc: not the same: {len(translation.notes)}; see the first lines of the text")
 
 
 def _read(file: Path) -> str:

@@ -27,17 +27,8 @@ def module_text(translation: Translation, *, broker: str, suggested: Iterable[st
     body = "\n".join(
         [
             f"app = faust.App({literal(translation.name)}, broker={literal(broker)})",
-            "",
-            f'topic = app.topic({translation.topic.text}, value_serializer="json")',
             *_metadata(translation),
             *_source(translation, suggested),
-            "",
-            "",
-            "@app.agent(source, sink=[topic])",
-            "async def to_topic(messages: StreamT[ProtoJson]) -> AsyncIterator[ProtoJson]:",
-            '    """Write what the connector wrote; or do here what a consumer of it did."""',
-            "    async for message in messages:",
-            "        yield message",
         ]
     )
     return "\n".join([*_docstring(translation), "", *_imports(body), "", body, ""])
@@ -84,19 +75,28 @@ def _escaped(text: str) -> str:
 def _imports(body: str) -> Iterator[str]:
     yield "from __future__ import annotations"
     yield ""
-    if "os.environ[" in body:
+    uses_environment = "os.environ[" in body
+    if uses_environment:
         yield "import os"
-    yield "from collections.abc import AsyncIterator"
     times = [name for name in ("datetime", "timedelta", "timezone") if f"{name}(" in body]
     if "timezone.utc" in body:
         times.append("timezone")
     if times:
         yield f"from datetime import {', '.join(sorted(set(times)))}"
-    yield ""
+    if times or uses_environment:
+        yield ""
     yield "import faust"
-    yield "from faust.types import StreamT"
     # As isort has it: constants, then classes.
-    names = ["TLS", "Backoff", "Buffer", "Cursor", "GrpcSource", "Keepalive", "ProtoJson"]
+    names = [
+        "TLS",
+        "Backoff",
+        "Buffer",
+        "Cursor",
+        "GrpcSource",
+        "Keepalive",
+        "ProtoJson",
+        "Timeouts",
+    ]
     code = "\n".join(line for line in body.splitlines() if not line.lstrip().startswith("#"))
     used = [name for name in names if f"{name}(" in code or name == "ProtoJson"]
     line = f"from faust_grpc import {', '.join(used)}"
@@ -122,6 +122,8 @@ def _source(translation: Translation, suggested: Iterable[str]) -> Iterator[str]
     yield f"    {translation.target.text},"
     yield f"    {translation.method.text},"
     yield f"    name={literal(translation.name)},"
+    yield "    # Agents read this topic; without it they get the messages directly."
+    yield f"    sink=app.topic({translation.topic.text}),"
     yield "    value_type=ProtoJson,"
     for argument in translation.arguments:
         yield from _lines(f"{argument.name}=", argument.value, ",", 1)

@@ -131,8 +131,8 @@ class _Translator:
         self._metadata()
         self._keepalive()
         self._backoff()
+        self._timeouts()
         self._buffer()
-        self._no_equal()
         self._framework()
         self._done.lookups = list(dict.fromkeys(self._lookups))
         return self._done
@@ -302,6 +302,7 @@ class _Translator:
 
     def _backoff(self) -> None:
         interval, maximum = "grpc.reconnect.interval.ms", "grpc.reconnect.backoff.max.ms"
+        options: dict[str, float] = {}
         if interval in self._options or maximum in self._options:
             # The other one is the connector's default: ours might be on the wrong side of it.
             most = self._options.integer(maximum, least=1) / 1000
@@ -309,12 +310,40 @@ class _Translator:
             if not first:
                 first = min(0.1, most)
                 self._say(interval, f"calling again at once, for ever, is refused; {first:g} s")
-            self._add(
-                "backoff",
-                Call(
-                    "Backoff",
-                    {"initial_seconds": min(first, most), "maximum_seconds": most},
-                ),
+            options |= {"initial_seconds": min(first, most), "maximum_seconds": most}
+        options |= self._attempts()
+        if options:
+            self._add("backoff", Call("Backoff", options))
+
+    def _attempts(self) -> dict[str, float]:
+        enabled, attempts = "grpc.reconnect.enabled", "grpc.reconnect.max.attempts"
+        most = self._options.integer(attempts)
+        if not self._options.boolean(enabled):
+            self._add("on_end", "stop")
+            self._say(
+                enabled,
+                "the first end of the stream is the last; the connector's task stays RUNNING all "
+                "the same, here the split is finished, or fatal and says why",
+            )
+            return {"max_attempts": 1}
+        if most <= 0:
+            return {}
+        self._say(
+            attempts,
+            "counted anew once a call brought a message, and then the split stops and says so; the "
+            "connector counts over its whole life, then stays RUNNING and reads nothing",
+        )
+        return {"max_attempts": most}
+
+    def _timeouts(self) -> None:
+        timeout = "grpc.connection.timeout.ms"
+        if timeout in self._options:
+            seconds = self._options.integer(timeout, least=1) / 1000
+            self._add("timeouts", Call("Timeouts", {"connect_seconds": seconds}))
+            self._say(
+                timeout,
+                "taken as its documentation says: how long connecting may take; the connector "
+                "itself closes a connection without calls after it",
             )
 
     def _buffer(self) -> None:
@@ -322,36 +351,17 @@ class _Translator:
         options: dict[str, int] = {}
         if queue in self._options:
             options["messages"] = self._options.integer(queue, least=1)
-            self._say(queue, "a full queue holds the server back; the connector drops messages")
+            self._say(
+                queue,
+                "a full buffer holds the server back; the connector drops messages, as "
+                "overflow='drop_newest' does",
+            )
         if size in self._options:
             options["message_size_bytes"] = self._options.integer(size, least=1)
         if options:
             self._add("buffer", Call("Buffer", options))
 
     # The rest
-
-    def _no_equal(self) -> None:
-        enabled, attempts = "grpc.reconnect.enabled", "grpc.reconnect.max.attempts"
-        if not self._options.boolean(enabled):
-            self._say(
-                enabled,
-                "no equal: a stream that ended is always called again, unless the status says that "
-                "it is in vain",
-            )
-        if self._options.integer(attempts) > 0:
-            self._say(
-                attempts,
-                "no equal: the connector counts over its whole life, then stays RUNNING and reads "
-                "nothing; here calls go on, and a status that time does not heal stops the split",
-            )
-        timeout = "grpc.connection.timeout.ms"
-        if timeout in self._options:
-            self._options.integer(timeout, least=0)
-            self._say(
-                timeout,
-                "no equal: the connector sets the time after which a connection without calls is "
-                "closed; a source always has a call",
-            )
 
     def _framework(self) -> None:
         for name in self._given:

@@ -49,7 +49,7 @@ def test_the_smallest_connector_becomes_a_source(tmp_path: Path) -> None:
     assert source.declaration.name == "events"
     assert source.declaration.method == "com.example.EventService/StreamEvents"
     assert [str(target) for target in source.declaration.targets] == ["localhost:9090"]
-    assert result.stderr == "faust-grpc: read the text's first lines: 1 things differ\n"
+    assert result.stderr == "faust-grpc: not the same: 1; see the first lines of the text\n"
 
 
 def test_a_whole_connector_becomes_a_source(
