@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .source import GrpcSource, SourceStatus, SplitStatus
     from .status import Rule, Verdict
     from .types import DeadLetter, Record, Split, Status
+    from .web import setup_web
 
 __version__ = "0.1.0"
 
@@ -83,6 +84,7 @@ __all__ = [
     "TopicSink",
     "Verdict",
     "bulk_recovery",
+    "setup_web",
 ]
 
 _HOMES = {
@@ -97,6 +99,7 @@ _HOMES = {
     "source": ("GrpcSource", "SourceStatus", "SplitStatus"),
     "status": ("Rule", "Verdict"),
     "types": ("DeadLetter", "Record", "Split", "Status"),
+    "web": ("setup_web",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

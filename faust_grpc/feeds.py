@@ -13,6 +13,7 @@ from faust.types.tuples import TP
 from .acks import Delivery
 from .channels import SourceChannel
 from .connection import Connection
+from .credentials import ask
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .discovery import Discovery
@@ -21,7 +22,7 @@ from .holders import who_holds
 from .messages import SourceMessage, TimedMessage
 from .observers import Observers, SplitObservers, Where
 from .protocol import Dead, DeclaredProtocol
-from .schema import DriftWatch, Method
+from .schema import DriftWatch, Method, ReflectionSchema
 from .splits import RunningSplit, Sink, SplitState
 from .targets import Target, TargetOption, parse_targets
 from .types import CursorValue, DeadLetter, Split
@@ -132,6 +133,32 @@ class Feed:
         plan = self.declaration.plan(method)
         plan.take_over(self.plan, {split.name: split.protocol for split in self})
         self.plan = plan
+
+    # Tried out by people
+
+    def trial(self, name: str, sink: Sink) -> RunningSplit:
+        """Return a split that delivers elsewhere, from the start; after :meth:`prepare`.
+
+        Arguments:
+            name: which split.
+            sink: where its messages go.
+        """
+        assert self.plan is not None
+        (split,) = [one for one in self.declaration.splits if one.name == name]
+        protocol = self.plan.protocol(split, None)
+        return self._new_split(split, 0, protocol, self._connection(split.target), sink)
+
+    async def served(self) -> Method:
+        """Return the method as its server describes it, whatever the declared schema is.
+
+        Raises:
+            ReflectionFailed: the server does not say.
+            SchemaError: it has no such method.
+        """
+        declared = self.declaration
+        metadata = await ask(declared.metadata)
+        with self._connection(None).acquire("aio") as aio:
+            return await ReflectionSchema().fetch(declared.method, aio, metadata)
 
     # Which splits run
 

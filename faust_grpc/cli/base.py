@@ -11,6 +11,7 @@ import click
 
 from .. import __version__
 from ..exceptions import FaustGrpcError, nearest
+from .check import check
 from .checkpoint import checkpoint
 from .control import pause, restart, resume
 from .demo import demo
@@ -97,6 +98,7 @@ def commands() -> None:
     """
 
 
+commands.add_command(check)
 commands.add_command(checkpoint)
 commands.add_command(pause)
 commands.add_command(restart)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from ..exceptions import SchemaError
 from .base import Method, Schema
 from .descriptor_set import DescriptorSet
+from .differences import differences
 from .drift import Drift, DriftWatch
 from .proto_files import ProtoFiles
 from .reflection import Reflection, ReflectionSchema
@@ -28,6 +29,7 @@ __all__ = [
     "Schema",
     "SchemaOption",
     "Stubs",
+    "differences",
     "proto_text",
     "schema_from",
 ]
