@@ -35,7 +35,7 @@ class Backlog(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of deliveries of which no event was given away yet."""
+        """Number of deliveries that wait."""
 
     @property
     @abstractmethod
@@ -111,12 +111,12 @@ class LatestByKey(Backlog):
         super().__init__(bounds, drop)
         # Ordered by a list of its own: taking the first of a plain dict gets slow.
         self._slots: OrderedDict[Hashable, tuple[Delivery, Record, int]] = OrderedDict()
-        #: Of deliveries of which nothing was given away: how many events wait.
-        self._untouched: dict[Delivery, int] = {}
+        #: The slots of each delivery, in the order of its events. They are given away together.
+        self._of: dict[Delivery, dict[Hashable, None]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._untouched)
+        return len(self._of)
 
     @property
     def is_full(self) -> bool:
@@ -125,37 +125,33 @@ class LatestByKey(Backlog):
     def add(self, delivery: Delivery, size_bytes: int) -> None:
         records = delivery.records
         share = size_bytes // len(records)
-        self._untouched[delivery] = len(records)
+        slots = self._of[delivery] = {}
         for record in records:
             slot = _slot(record.key)
             replaced = self._slots.get(slot)
             self._slots[slot] = (delivery, record, share)
             self._bytes += share
             if replaced is not None:
-                self._forget(replaced[0], replaced[2])
+                self._forget(slot, replaced[0], replaced[2], delivery)
+            slots[slot] = None
 
     def take(self, limit: int) -> list[Delivery]:
-        taken: dict[Delivery, list[Record]] = {}
-        while self._slots:
-            slot = next(iter(self._slots))
-            delivery, record, share = self._slots[slot]
-            if delivery not in taken and len(taken) >= limit:
-                break
-            taken.setdefault(delivery, []).append(record)
-            del self._slots[slot]
-            self._bytes -= share
-            self._untouched.pop(delivery, None)
-        for delivery, records in taken.items():
-            delivery.records = tuple(records)
-        return list(taken)
+        taken: list[Delivery] = []
+        while self._slots and len(taken) < limit:
+            delivery, _, share = self._slots[next(iter(self._slots))]
+            slots = self._of.pop(delivery)
+            delivery.records = tuple(self._slots.pop(slot)[1] for slot in slots)
+            self._bytes -= share * len(slots)
+            taken.append(delivery)
+        return taken
 
-    def _forget(self, delivery: Delivery, share: int) -> None:
+    def _forget(self, slot: Hashable, delivery: Delivery, share: int, replacing: Delivery) -> None:
         self._bytes -= share
-        left = self._untouched.get(delivery, 0) - 1
-        if left > 0:
-            self._untouched[delivery] = left
-        else:
-            self._untouched.pop(delivery, None)
+        slots = self._of[delivery]
+        del slots[slot]
+        # A message with two events of one key replaces its own, and is not all gone by that.
+        if not slots and delivery is not replacing:
+            del self._of[delivery]
         self._drop(delivery, 1)
 
 

@@ -1,4 +1,4 @@
-"""One split's life under random interleavings: messages, acks, ends, ticks, checkpoints, crashes.
+"""One split's life under random interleavings: messages, acks, ends, time, checkpoints, crashes.
 
 The model is a server with a fixed history that resumes behind a position, and a process that may
 be killed at any moment and starts again from what it had saved.
@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from faust_grpc.acks import Delivery
 from faust_grpc.backoff import Delays
-from faust_grpc.config import Backoff
+from faust_grpc.config import Backoff, Timeouts
 from faust_grpc.cursors import Cursor
 from faust_grpc.decoding import build_decoder
-from faust_grpc.protocol import Action, Call, Dead, DeclaredProtocol, Stop, Wait
+from faust_grpc.protocol import Action, Call, Close, Dead, DeclaredProtocol, Stop, Wait, Warn
 from faust_grpc.schema import schema_from
 from faust_grpc.types import Status
 
@@ -33,7 +33,15 @@ CURSOR = Cursor("sequence", into="after_sequence").bind(METHOD.input, METHOD.out
 DECODER = build_decoder(METHOD, key="region", skip=lambda order: order.order_id == "heartbeat")
 #: Positions at which the server's history holds something else than a good order.
 BAD, HEARTBEAT = 7, 5
-RETRYABLE = [StatusCode.OK, StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.INTERNAL]
+RETRYABLE = [
+    StatusCode.OK,
+    StatusCode.UNAVAILABLE,
+    StatusCode.CANCELLED,
+    StatusCode.INTERNAL,
+    StatusCode.RESOURCE_EXHAUSTED,
+]
+BACKOFF = Backoff()
+TIMEOUTS = Timeouts(first_message_seconds=5, idle_seconds=20, max_call_age_seconds=60)
 
 
 def raw(sequence: int) -> bytes:
@@ -55,6 +63,7 @@ class SplitLife(RuleBasedStateMachine):
     @initialize(seed=st.integers())
     def boot(self, seed: int) -> None:
         self.rng = random.Random(seed)
+        self.now = 0.0
         self.begin()
 
     def begin(self) -> None:
@@ -62,23 +71,26 @@ class SplitLife(RuleBasedStateMachine):
             METHOD,
             Request(region="r0"),
             DECODER,
-            Delays(Backoff(), self.rng),
+            Delays(BACKOFF, self.rng),
             cursor=CURSOR,
             resume=self.saved,
+            timeouts=TIMEOUTS,
         )
         self.open: list[tuple[Delivery, int]] = []
         self.delivered: list[int] = []
         self.call: Call | None = None
-        self.waiting = False
+        self.waiting = self.closing = False
+        self.heard_at = self.now
         self.next = 0
-        self.perform(self.protocol.start(), 0)
+        self.perform(self.protocol.start(self.now), 0)
 
     def perform(self, actions: Iterable[Action], sequence: int) -> None:
         for action in actions:
             match action:
                 case Call():
                     assert self.call is None, "two calls at once"
-                    self.call, self.waiting = action, False
+                    self.call, self.waiting, self.closing = action, False, False
+                    self.called_at = self.heard_at = self.now
                     request = Request.FromString(action.requests[0])
                     assert request.region == "r0"
                     self.next = request.after_sequence + 1
@@ -90,8 +102,13 @@ class SplitLife(RuleBasedStateMachine):
                     self.dead.add(sequence)
                     self.open.append((action.delivery, sequence))
                 case Wait():
-                    assert 0 <= action.seconds <= Backoff().maximum_seconds
+                    assert 0 <= action.seconds <= BACKOFF.slow_maximum_seconds
                     self.waiting = True
+                    self.call = None  # whoever waits has no call: an open one is dropped
+                case Close():
+                    self.closing = True
+                case Warn():
+                    pass
                 case Stop():
                     raise AssertionError(f"stopped: {action.reason}")
 
@@ -101,6 +118,8 @@ class SplitLife(RuleBasedStateMachine):
         # Backlog and live feed overlap in some servers: only a fresh call begins with repeats.
         if self.protocol._catching_up:
             self.next = max(1, self.next - overlap)
+        self.protocol.heard(self.now)
+        self.heard_at = self.now
         for _ in range(count):
             self.perform(self.protocol.message(raw(self.next)), self.next)
             self.next += 1
@@ -109,13 +128,50 @@ class SplitLife(RuleBasedStateMachine):
     @rule(code=st.sampled_from(RETRYABLE))
     def call_ends(self, code: StatusCode) -> None:
         self.call = None
-        self.perform(self.protocol.ended(Status(code)), 0)
+        self.perform(self.protocol.ended(Status(code), self.now), 0)
         assert self.waiting
+
+    @precondition(lambda self: self.call is not None and self.closing)
+    @rule()
+    def the_call_that_we_close_ends(self) -> None:
+        self.call = None
+        calls = self.protocol.counts.calls
+        self.perform(self.protocol.ended(Status(StatusCode.CANCELLED, ours=True), self.now), 0)
+        assert self.protocol.counts.calls == calls + 1, "a renewed call waits for nothing"
+
+    @precondition(lambda self: self.call is not None)
+    @rule()
+    def server_accepts(self) -> None:
+        self.perform(self.protocol.opened(self.now), 0)
+        self.heard_at = self.now
+
+    @precondition(lambda self: self.call is not None)
+    @rule(seconds=st.floats(0.1, 70))
+    def time_passes(self, seconds: float) -> None:
+        """A split's timer fires when the deadline has come, and not before it."""
+        ends = self.now + seconds
+        while self.call is not None and (due := self.protocol.deadline) is not None and due <= ends:
+            assert due >= self.called_at
+            self.now = max(self.now, due)
+            self.perform(self.protocol.tick(self.now), 0)
+            later = self.protocol.deadline
+            assert later is None or later > due or self.called_at == self.now, "it stands still"
+        self.now = ends
+        if self.call is not None and not self.closing:
+            assert self.now - self.heard_at < 20.001, "nobody noticed the silence"
+            assert self.now - self.called_at < 60.001, "nobody noticed the age"
+
+    @rule()
+    def a_person_restarts_it(self) -> None:
+        self.call, self.waiting = None, False
+        self.perform(self.protocol.start(self.now), 0)
+        assert self.call is not None
 
     @precondition(lambda self: self.waiting)
     @rule()
     def delay_is_over(self) -> None:
-        self.perform(self.protocol.tick(), 0)
+        assert self.protocol.deadline is None
+        self.perform(self.protocol.tick(self.now), 0)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
