@@ -55,12 +55,18 @@ def note_partitions(table: Collection) -> None:
         return
     plain = table.send_changelog
 
-    def send_changelog(partition: int | None, key: Any, value: Any, *serializers: Any) -> Any:
-        sent: Any = plain(partition, key, value, *serializers)
+    def send_changelog(
+        partition: int | None,
+        key: Any,
+        value: Any,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+    ) -> Any:
+        sent: Any = plain(partition, key, value, key_serializer, value_serializer)
         _note(table, partitions, sent.message.partition, key, value)
         return sent
 
-    table.send_changelog = send_changelog  # type: ignore[method-assign, assignment]
+    table.send_changelog = send_changelog  # type: ignore[method-assign]
 
 
 def _note(
@@ -137,6 +143,11 @@ def _misuse(table: Collection, partition: int | None, *, mixed: bool) -> HostErr
         return HostError(
             f"table {table.name!r}: events of a scope='worker' source are in every worker and "
             "cannot write a table; keep a plain dict"
+        )
+    if table.recovery_buffer_size == 1:
+        return HostError(
+            f"table {table.name!r} has recovery_buffer_size=1: Faust then goes on to apply the "
+            "changelog while agents write, and would undo what is not saved yet; leave it out"
         )
     if table.partitions not in (None, wanted):
         return HostError(
