@@ -85,7 +85,7 @@ _RULES = (
         proxy=True,
     ),
     _rule(
-        r"Expected SETTINGS frame as the first frame|Failed parsing HTTP/2",
+        r"Expected SETTINGS frame as the first frame|Failed parsing HTTP/2|an http1\.x server",
         "something that is not HTTP/2 answers on this port (an HTTP/1 server, perhaps)",
         proxy=True,
     ),
@@ -175,7 +175,7 @@ _RULES = (
     ),
     # The connection stood.
     _rule(
-        r"too_many_pings",
+        r"too[_ ]many[_ ]pings",
         "the server forbids pings this often: raise Keepalive(interval_seconds=...)",
     ),
     _rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ __all__ = ["Endings", "Judged"]
 GRACE_ATTEMPTS = 6
 #: A call that the server accepted and kept for so long was healthy, even if it was silent.
 HEALTHY_SECONDS = 10.0
+
+#: Their cause is known: nothing is to be guessed from how long such calls lived.
+_CERTAIN = re.compile("too[_ ]many[_ ]pings", re.IGNORECASE)
 
 _ON_END: Mapping[EndPolicy, Verdict] = {
     "reconnect": Verdict.RETRY,
@@ -117,13 +121,13 @@ class Endings:
         rule = judge(status, self._rules)
         self.rule = f"{'rules=' if self._is_users(rule) else 'built in'}: {rule}"
         reason = f"{status} ({rule.hint})" if rule.hint else str(status)
-        self._look_back(now)
+        in_common = self._look_back(status, now)
         verdict = self._weighed(rule, status)
         if status.code is StatusCode.OK and verdict is not Verdict.RETRY:
             reason = f"{reason}: the server ended the stream"
         self._count_verdict(status.code.name, verdict.name.lower())
-        if self.hint and verdict is Verdict.RETRY:
-            reason = f"{reason} [{self.hint}]"
+        if in_common and verdict is Verdict.RETRY:
+            reason = f"{reason} [{in_common}]"
         return Judged(verdict, reason)
 
     def retry(self, reason: str, now: float, *, slow: bool = False) -> Wait | Stop:
@@ -176,11 +180,14 @@ class Endings:
     def _is_users(self, rule: Rule) -> bool:
         return any(rule is own for own in self._rules)
 
-    def _look_back(self, now: float) -> None:
-        if self._opened_at is not None:
+    def _look_back(self, status: Status, now: float) -> str:
+        in_common = ""
+        if self._opened_at is not None and not _CERTAIN.search(status.details):
             silence = now - max(self._heard_at, self._opened_at)
-            self.hint = self._lives.ended(now - self._opened_at, silence) or self.hint
+            in_common = self._lives.ended(now - self._opened_at, silence)
+            self.hint = in_common or self.hint
         self._rest(now)
+        return in_common
 
     def _rest(self, now: float) -> None:
         if self._opened_at is not None and now - self._opened_at >= HEALTHY_SECONDS:
