@@ -22,7 +22,7 @@ ACTION_SECONDS = 20.0
 FORWARDED = "X-Faust-Grpc-Forwarded"
 
 
-async def cluster_status(app: AppT, prefix: str) -> dict[str, Any]:
+async def cluster_status(app: AppT, prefix: str, *, history: bool = False) -> dict[str, Any]:
     """Return :func:`worker_status` with every split as its owner tells it.
 
     A worker that does not answer is named in ``problems``, and its splits are ``unknown``.
@@ -30,11 +30,13 @@ async def cluster_status(app: AppT, prefix: str) -> dict[str, Any]:
     Arguments:
         app: the application.
         prefix: path of the pages, with every worker the same.
+        history: add rates of the last minute.
     """
-    status = worker_status(app)
+    status = worker_status(app, history=history)
+    page = f"{prefix}/status{'?history=true' if history else ''}"
     others = [worker["url"] for worker in status["workers"] if worker["url"] != _own(status)]
     async with ClientSession(timeout=ClientTimeout(total=STATUS_SECONDS)) as session:
-        told = await asyncio.gather(*(_ask(session, f"{url}{prefix}/status") for url in others))
+        told = await asyncio.gather(*(_ask(session, f"{url}{page}") for url in others))
     answers = dict(zip(others, told, strict=True))
     for worker in status["workers"]:
         _complete(worker, status["worker"] if worker["url"] == _own(status) else None, answers)

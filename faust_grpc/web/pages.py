@@ -18,6 +18,8 @@ from ..runner import Runner
 from .actions import Asked, perform
 from .cluster import FORWARDED, cluster_status
 from .health import Require, not_ready, requirement
+from .history import History
+from .page import page, policy
 from .status import worker_status
 
 __all__ = ["register", "setup_web"]
@@ -124,13 +126,38 @@ class Status(web.View):
     """Every source and split."""
 
     async def get(self, request: web.Request) -> web.Response:
-        """Return what this worker does; ``?cluster=true`` asks the others too."""
-        whole = request.query.get("cluster", "") in ("1", "true", "yes")
-        return self.json(await _in_the_app(self.app, lambda: _status(self.app, whole)))
+        """Return what this worker does.
+
+        ``?cluster=true`` asks the others too, ``?history=true`` adds rates of the last minute.
+        """
+        whole, history = _asked(request, "cluster"), _asked(request, "history")
+        return self.json(
+            await _in_the_app(self.app, lambda: _status(self.app, whole, history=history))
+        )
 
 
-async def _status(app: AppT, whole: bool) -> dict[str, Any]:
-    return await cluster_status(app, _settings[app].prefix) if whole else worker_status(app)
+def _asked(request: web.Request, option: str) -> bool:
+    return request.query.get(option, "") in ("1", "true", "yes")
+
+
+async def _status(app: AppT, whole: bool, *, history: bool) -> dict[str, Any]:
+    if history:
+        History.of(app).look()
+    if whole:
+        return await cluster_status(app, _settings[app].prefix, history=history)
+    return worker_status(app, history=history)
+
+
+@blueprint.route("/", name="page")
+class Page(web.View):
+    """The status page, for people."""
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Return it; it refreshes itself."""
+        setting = _settings[self.app]
+        status = await _in_the_app(self.app, lambda: _status(self.app, True, history=True))
+        text, nonce = page(status, prefix=setting.prefix, control=bool(setting.token))
+        return self.html(text, headers=policy(nonce))
 
 
 @blueprint.route("/{source}/{split}/{action}", name="control")

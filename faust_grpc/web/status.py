@@ -14,6 +14,7 @@ from ..assignment import partition_of
 from ..cursors import dump_cursor
 from ..feeds import Feed
 from ..runner import Runner
+from .history import History
 
 __all__ = ["problems_of", "worker_status"]
 
@@ -21,16 +22,22 @@ __all__ = ["problems_of", "worker_status"]
 _NEEDS_A_PERSON = {"fatal", "stuck", "halted"}
 
 
-def worker_status(app: AppT) -> dict[str, Any]:
+def worker_status(app: AppT, *, history: bool = False) -> dict[str, Any]:
     """Return what this worker does, and who does the rest.
 
     Every split of every source is there: those that run here with all that is known, the others
     with the address of the worker that owns them.
+
+    Arguments:
+        app: the application.
+        history: add rates of the last minute.
     """
     runner = Runner.of(app)
     url = str(app.conf.canonical_url)
     owners = _owners(runner)
     sources = [_source(runner, feed, url, owners) for feed in runner.feeds.values()]
+    if history:
+        _add_rates(app, sources)
     return {
         "app": app.conf.id,
         "version": __version__,
@@ -53,6 +60,15 @@ def problems_of(sources: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for split in source["splits"]:
             if split.get("needs_person"):
                 yield f"{source['name']}/{split['name']}: {split['state']}: {split['reason']}"
+
+
+def _add_rates(app: AppT, sources: Iterable[Mapping[str, Any]]) -> None:
+    known = History.of(app)
+    for source in sources:
+        for split in source["splits"]:
+            if split["here"]:
+                split["rate"] = known.rate(source["name"], split["name"])
+                split["history"] = known.rates(source["name"], split["name"])
 
 
 def _owners(runner: Runner) -> dict[str, frozenset[int]]:

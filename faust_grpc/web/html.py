@@ -1,0 +1,73 @@
+"""HTML that cannot be broken out of: every text is escaped where it is put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+__all__ = ["Markup", "link", "sparkline", "table", "tag"]
+
+
+class Markup(str):
+    """HTML that was made here; any other text is escaped."""
+
+    __slots__ = ()
+
+
+def tag(name: str, *children: str, **attributes: str) -> Markup:
+    """Return an element.
+
+    Arguments:
+        name: of the element.
+        children: :class:`Markup`, or texts, which are escaped.
+        attributes: their values are escaped; ``class_`` is ``class``, ``data_x`` is ``data-x``.
+    """
+    inner = "".join(child if isinstance(child, Markup) else escape(child) for child in children)
+    written = "".join(
+        f' {key.strip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+    )
+    return Markup(f"<{name}{written}>{inner}</{name}>")
+
+
+def link(text: str, url: str) -> Markup:
+    """Return a link; only the text if the URL is not one of HTTP."""
+    if url.startswith(("http://", "https://")):
+        return tag("a", text, href=url, rel="noreferrer")
+    return tag("span", text)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]], **attributes: str) -> Markup:
+    """Return a table; cells that are elements ``td`` already stay as they are."""
+    columns = list(columns)
+    head = tag("tr", *(tag("th", column, scope="col") for column in columns))
+    body = (tag("tr", *map(_cell, columns, row)) for row in rows)
+    return tag("table", tag("thead", head), tag("tbody", *body), **attributes)
+
+
+def _cell(column: str, cell: str) -> Markup:
+    # On a narrow screen the column's name stands before the cell.
+    return tag("td", cell, data_label=column)
+
+
+def sparkline(values: list[float], width: int = 90, height: int = 20) -> Markup:
+    """Return a line of values as a small picture, from 0 to their maximum."""
+    if len(values) < 2:
+        return Markup("")
+    top = max(values) or 1.0
+    step = width / (len(values) - 1)
+    points = " ".join(
+        f"{index * step:.1f},{height - 1 - (height - 2) * value / top:.1f}"
+        for index, value in enumerate(values)
+    )
+    line = tag("polyline", points=points, fill="none", stroke="currentColor", stroke_width="1.5")
+    title = tag("title", f"0 to {top:g} messages/s in the last {len(values)} s")
+    return tag(
+        "svg",
+        title,
+        line,
+        width=str(width),
+        height=str(height),
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+    )
