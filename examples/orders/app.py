@@ -1,13 +1,14 @@
-"""Orders of a shop, streamed by a gRPC service: a stock table, and notifications. See README.md."""
+"""Orders of a shop, streamed by a gRPC service: stock, notifications, analytics. See README.md."""
 
 from __future__ import annotations
 
 import logging
 import os
-from datetime import datetime
 
+import analytics
 import faust
 from faust.types import StreamT
+from models import Order
 
 from faust_grpc import Cursor, GrpcSource
 
@@ -17,25 +18,6 @@ REGIONS = ("north", "south", "east", "west")
 FULL = 5
 
 logger = logging.getLogger(__name__)
-
-
-class Item(faust.Record):
-    """A line of an order."""
-
-    sku: str
-    quantity: int
-
-
-class Order(faust.Record):
-    """What this application needs of an order; the message has more fields."""
-
-    order_id: str
-    customer_id: str
-    region: str
-    status: str
-    items: list[Item]
-    created_at: datetime | None
-
 
 # Faust reads its other settings from the environment: BROKER_URL, TABLE_STANDBY_REPLICAS, …
 app = faust.App("orders", topic_partitions=len(REGIONS))
@@ -51,7 +33,7 @@ orders = GrpcSource(
     value_type=Order,
     key="order_id",
     timestamp="created_at",
-    # The number of the last order that both agents finished goes into the next request.
+    # The number of the last order that all agents finished goes into the next request.
     cursor=Cursor("sequence", into="after_sequence"),
 )
 
@@ -77,3 +59,19 @@ async def notifications(orders: StreamT[Order]) -> None:
     """Tell the customer."""
     async for order in orders:
         logger.info("dear %s: %s is %s", order.customer_id, order.order_id, order.status)
+
+
+@app.agent(orders)
+async def analyse(orders: StreamT[Order]) -> None:
+    """Keep every order where analysts look, some hundred at a time."""
+    async for batch in orders.take(500, within=1.0):
+        await analytics.keep(
+            (
+                order.order_id,
+                order.region,
+                order.status,
+                sum(item.quantity for item in order.items),
+                str(order.created_at or ""),
+            )
+            for order in batch
+        )

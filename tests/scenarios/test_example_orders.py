@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,16 +39,29 @@ def worker(
             "BROKER_URL": mock_broker.url,
             "ORDERS_TARGET": order_server.target,
             "ORDERS_RATE": "100",
+            "ORDERS_DATABASE": str(tmp_path / "orders.sqlite3"),
         },
     )
 
 
+def sold(database: Path) -> set[str]:
+    """Return the regions that analysts know of."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+            rows = opened.execute("SELECT DISTINCT region FROM orders WHERE pieces > 0").fetchall()
+    except sqlite3.OperationalError:
+        return set()
+    return {region for (region,) in rows}
+
+
 def test_it_runs_stops_and_goes_on_where_it_stopped(
-    worker: Worker, order_server: OrderServer
+    worker: Worker, order_server: OrderServer, tmp_path: Path
 ) -> None:
     for region in REGIONS:
         worker.wait_for_line(rf"{region}/\S+ is sold out: ordering 5 more")
         worker.wait_for_line(rf"dear customer-\d+: {region}-\d+ is STATUS_PAID")
+    database = tmp_path / "orders.sqlite3"
+    worker.wait_until(lambda: sold(database) == REGIONS, 30, "orders of all regions for analysts")
     worker.terminate()
     assert worker.wait() == 0, worker.log_tail()
 
