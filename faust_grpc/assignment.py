@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .types import Split
@@ -76,16 +77,26 @@ def co_owned(
 
 
 def partition_of(index: int, partitions: int) -> int:
-    """Return the partition that the split at an index belongs to."""
+    """Return the partition that a split at an index belongs to, unless it has one already."""
     return index % partitions
 
 
 def wanted_splits(
-    splits: Sequence[Split], partitions: int, owned: frozenset[int]
+    splits: Sequence[Split],
+    partitions: int,
+    owned: frozenset[int],
+    places: Mapping[str, int] = MappingProxyType({}),
 ) -> Mapping[str, int]:
-    """Return the splits to run here, by name, with their partitions."""
-    return {
-        split.name: partition_of(index, partitions)
+    """Return the splits to run here, by name, with their partitions.
+
+    Arguments:
+        splits: as declared.
+        partitions: the app's.
+        owned: those that are ours.
+        places: of splits that have a partition already.
+    """
+    found = {
+        split.name: places.get(split.name, partition_of(index, partitions))
         for index, split in enumerate(splits)
-        if partition_of(index, partitions) in owned
     }
+    return {name: partition for name, partition in found.items() if partition in owned}

@@ -127,6 +127,9 @@ class CheckpointTopic:
         found = self._records()
         splits = []
         for name, partition in self._wanted.items():
+            places = [at for (at, split), record in found.items() if split == name and record.saved]
+            if places and partition not in places:
+                partition = min(places)  # where it began; its place in the list was another then
             record = found.pop((partition, name), _Found(None, 0.0))
             splits.append(_saved_split(name, partition, record, declared=True))
         for (partition, name), record in sorted(found.items()):

@@ -111,6 +111,11 @@ class Checkpoints:
         table: Any = self._tables[source].data
         return {split: Saved.load(stored) for split, stored in table.data.items()}
 
+    def partitions(self, source: str) -> Mapping[str, int]:
+        """Return where what is saved for a source was found, by split."""
+        table: Any = self._tables[source].data
+        return {split: table._key_partition[split] for split in table.data}
+
     def change(
         self, source: str, split: str, partition: int, apply: Callable[[Saved], Saved]
     ) -> asyncio.Future[None]:

@@ -22,6 +22,7 @@ from .checkpoints import LEASE_PART, Checkpoints
 from .exceptions import (
     ConfigurationError,
     FaustGrpcError,
+    HostError,
     PeerError,
     WriteFailed,
 )
@@ -29,6 +30,7 @@ from .feeds import Assigned, Feed
 from .lifecycle import Lifecycle, Phase
 from .observers import Observers
 from .ownership import Ownership
+from .placement import Placement
 from .recovery import BulkRecovery
 from .saving import Saving
 from .subscriptions import Lease
@@ -39,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 #: An agent whose iteration is over for so long returned; a crashed one is restarted sooner.
 RETURNED_SECONDS = 10.0
+
+#: Before the broker is asked again where splits belong.
+PLACES_SECONDS = 1.0
 
 #: How long calls may take to end when a split is given up.
 CLOSE_SECONDS = 3.0
@@ -57,6 +62,7 @@ class Runner(Sensor):
         self.lease = Lease()
         self.checkpoints = Checkpoints(app, self.lease)
         self.births = Births(self.checkpoints)
+        self.placement = Placement(app, self.checkpoints)
         self.lifecycle = Lifecycle(app)
         #: Called before Faust's web server and tables start.
         self.starting: list[Callable[[], None]] = []
@@ -251,6 +257,7 @@ class Runner(Sensor):
             # This process was halted during the recovery: is it still a member? (Not under the
             # lock: the answer may be a revocation, which takes it.)
             await self.lease.renewed()
+        await self._find_places(generation)
         async with self._saving.exclusive():
             if not await self._may_begin(generation):
                 return
@@ -270,6 +277,15 @@ class Runner(Sensor):
             self.lifecycle.enter(Phase.RUNNING)
             for feed in self.feeds.values():
                 feed.release()
+
+    async def _find_places(self, generation: int) -> None:
+        while not self._ownership.is_stale(generation):
+            try:
+                await self.placement.find(self._clustered, self._ownership.now())
+                return
+            except HostError as exc:
+                logger.warning("Where splits belong is not known yet: %s; asking again", exc)
+                await asyncio.sleep(PLACES_SECONDS)
 
     async def _may_begin(self, generation: int) -> bool:
         ownership = self._ownership
@@ -293,7 +309,8 @@ class Runner(Sensor):
                 # No table partition belongs to events that every worker sees.
                 feed.assign({split.name: Assigned(-1, None) for split in splits})
                 continue
-            wanted = wanted_splits(splits, self.app.conf.topic_partitions, owned)
+            places = self.placement.places(name)
+            wanted = wanted_splits(splits, self.app.conf.topic_partitions, owned, places)
             assigned = self.births.assigned(feed, wanted)
             feed.assign(assigned)
             self.add_future(self.births.note(feed, assigned))
