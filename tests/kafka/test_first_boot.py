@@ -32,13 +32,14 @@ def test_first_worker_of_a_fresh_broker(
     assert judgement.unsaved == 0
 
 
-@pytest.mark.parametrize("attempt", range(3))
-def test_two_first_workers_at_once(make_cluster: Callable[..., Cluster], attempt: int) -> None:
-    """Both create topics, both join: all splits are read within 30 s, in one place each."""
-    cluster = make_cluster()
-    cluster.start("w1", "w2")
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_first_workers_at_once(make_cluster: Callable[..., Cluster], delivery: str) -> None:
+    """All create topics, all join, one rebalance interrupts the other: all splits are read within
+    30 s, in one place each, and no worker takes another one for a zombie."""
+    cluster = make_cluster(delivery=delivery)
+    cluster.start("w1", "w2", "w3")
     cluster.wait_settled(timeout=SECONDS)
-    cluster.stop("w1", "w2")
+    cluster.stop("w1", "w2", "w3")
     judgement = cluster.judge()
     assert judgement.problems == []
     assert judgement.unsaved == 0

@@ -51,20 +51,26 @@ def test_table_added_to_a_running_cluster(make_cluster: Callable[..., Cluster]) 
     assert all(more[region] <= judgement.splits[region].highest for region in more)
 
 
-def test_more_splits(make_cluster: Callable[..., Cluster]) -> None:
-    """A source grows from eight splits to ten: the old ones go on from their own cursors."""
+def test_more_splits_and_fewer(make_cluster: Callable[..., Cluster]) -> None:
+    """A source grows from eight splits to ten; then it loses three from its middle, and one gets
+    another name. Each goes on from its own cursor, which is kept by name, beside its tables."""
     cluster = make_cluster()
     old = list(cluster.shop.sources["orders"])
+    grown = [*old, "r8", "r9"]
+    fewer = ["r0", "r3", "r4", "renamed", "r7", "r8", "r9"]
     cluster.start("w1", "w2")
     cluster.wait_settled()
-    for name in ("w1", "w2"):
-        cluster.stop(name)
-        cluster.shop.sources = {"orders": [*old, "r8", "r9"]}
-        cluster.start(name)
-        # Old and new workers are mixed: what both know goes on.
-        cluster.wait_settled(timeout=SECONDS, regions=old)
-    cluster.wait_settled(timeout=SECONDS)
+    for regions in (grown, fewer):
+        for name in ("w1", "w2"):
+            cluster.stop(name)
+            cluster.shop.sources = {"orders": regions}
+            cluster.start(name)
+            # Old and new workers are mixed: what both know goes on.
+            cluster.wait_settled(timeout=SECONDS, regions=set(old) & set(regions))
+        old = regions
+        cluster.wait_settled(timeout=SECONDS)
     cluster.stop("w1", "w2")
+    cluster.shop.sources = {"orders": [*grown, "renamed"]}
     judgement = cluster.judge()
     assert judgement.problems == []
     assert judgement.unsaved == 0

@@ -56,3 +56,11 @@ def test_splits_go_to_partitions_in_turn() -> None:
         ["d", "h"],
     ]
     assert {p for part in parts for p in part.values()} == {0, 1, 2, 3}
+
+
+def test_a_split_stays_where_it_has_a_place() -> None:
+    """Its neighbours were removed: by the list it would go elsewhere now, and be read twice."""
+    splits = [Split("c"), Split("a"), Split("new")]
+    places = {"a": 0, "b": 1, "c": 2}
+    parts = [wanted_splits(splits, 4, frozenset({p}), places) for p in range(4)]
+    assert parts == [{"a": 0}, {}, {"c": 2, "new": 2}, {}]
