@@ -245,9 +245,9 @@ def _committed(
 def _refusal(error: KafkaError, partition: int) -> HostError:
     if error.code() in _FENCED:
         return Fenced(
-            f"partition {partition}: another worker took it over and fenced this one off "
-            f"({error.name()}): this worker was halted or cut off for longer than its session, "
-            "and must be started again"
+            f"partition {partition}: this worker was fenced off ({error.name()}): it was halted or "
+            "cut off for longer than its session and another one took over, or a transaction took "
+            "longer than transaction.timeout.ms; it must be started again"
         )
     return HostError(f"partition {partition}: its transaction cannot be written: {error.str()}")
 

@@ -115,7 +115,7 @@ def test_the_next_owner_fences_the_last_one_off(
     zombie.fence([0], held)
     zombie.commit(0, records(topic, 0, "a"), held)
     heir.fence([0], held)
-    with pytest.raises(Fenced, match="partition 0: another worker took it over and fenced"):
+    with pytest.raises(Fenced, match="partition 0: this worker was fenced off"):
         zombie.commit(0, records(topic, 0, "stale"), held)
     with pytest.raises(Fenced, match="partition 0: this worker may not write it any more"):
         zombie.commit(0, records(topic, 0, "stale"), held)

@@ -147,11 +147,11 @@ class Cluster:
         meanwhile: the part of a supervisor."""
         for name, member in self.members.items():
             if not member.alive and self._was_fenced(member):
-                self.say(f"{member.reader} ended: fenced off")
+                self.say(f"{member.reader} ended with status {member.wait()}: fenced off")
                 self.start(name)
 
     def _was_fenced(self, member: Member) -> bool:
-        return member.reader in self.ever_halted and "fenced this one off" in member.output()
+        return member.reader in self.ever_halted and "worker was fenced off" in member.output()
 
     def kill_server(self) -> None:
         """``kill -9`` the order server and start it again on the same port."""
@@ -307,7 +307,10 @@ class Cluster:
 
     def finish(self) -> Judgement:
         """Start the workers that are down, let the cluster settle, stop them all, and judge."""
-        self.start(*(name for name, member in self.members.items() if not member.alive))
+        for name, member in self.members.items():
+            if not member.alive:
+                member.wait()
+                self.start(name)
         self.wait_settled(timeout=120)
         self.stop(*self.running)
         return self.judge()
