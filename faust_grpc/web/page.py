@@ -93,7 +93,8 @@ def _worker(worker: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _source(source: Mapping[str, Any], prefix: str, control: bool) -> Iterator[Markup]:
     yield tag("h2", source["name"])
     servers = ", ".join(source["targets"])
-    yield tag("p", f"{source['method']} at {servers}, {source['guarantee']}", class_="quiet")
+    guarantee = source["guarantee"].replace("_", " ")
+    yield tag("p", f"{source['method']} at {servers}, {guarantee}", class_="quiet")
     if source["waiting_for"]:
         yield tag("p", f"Waiting for {source['waiting_for']}", class_="waits")
     splits = sorted(source["splits"], key=lambda split: not split["needs_person"])
@@ -109,7 +110,8 @@ def _split(source: str, split: Mapping[str, Any], prefix: str, control: bool) ->
     yield _state(split)
     rate = split.get("rate")
     shown = "" if rate is None else f"{rate:g}/s "
-    yield Markup(f"{tag('span', shown)}{sparkline(split.get('history') or [])}")
+    line = sparkline(split.get("history") or [])
+    yield tag("td", tag("span", shown), line, class_="rate", data_label="rate")
     cursor = split.get("cursor")
     yield "-" if cursor is None else str(cursor["bytes"] if isinstance(cursor, dict) else cursor)
     for key in ("messages", "unacked", "buffered", "calls", "dead_letters", "possible_gaps"):
@@ -124,7 +126,8 @@ def _state(split: Mapping[str, Any]) -> Markup:
     kind = "bad" if split["needs_person"] or split["state"] == "unknown" else split["state"]
     word = tag("span", split["state"], class_="state", data_state=kind)
     reasons = [text for text in (split["reason"], split.get("hint", "")) if text]
-    return Markup(f"{word}{tag('div', '; '.join(reasons), class_='reason') if reasons else ''}")
+    reason = [tag("div", "; ".join(reasons), class_="reason")] if reasons else []
+    return tag("td", word, *reason, class_="wide", data_label="state")
 
 
 def _buttons(source: str, split: str) -> Markup:
@@ -133,4 +136,4 @@ def _buttons(source: str, split: str) -> Markup:
         tag("button", action, type="button", data_source=source, data_split=split, hidden="")
         for action in _ACTIONS
     )
-    return tag("span", *buttons, class_="actions")
+    return tag("td", tag("span", *buttons, class_="actions"), class_="wide", data_label="")
