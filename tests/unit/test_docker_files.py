@@ -7,6 +7,7 @@ Copyright 2020 The Compose Specification Authors), as published.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -83,7 +84,7 @@ def test_services_wait_for_healthy_services(compose: Any) -> None:
         for other, how in service.get("depends_on", {}).items():
             assert how == {"condition": "service_healthy"}
             assert "healthcheck" in services[other]
-    assert set(services["worker"]["depends_on"]) == {"kafka", "order-service"}
+    assert set(services["worker"]["depends_on"]) == {"kafka", "order-service", "postgres"}
     assert services["worker"]["deploy"]["replicas"] == 2
 
 
@@ -130,7 +131,9 @@ def test_worker_command_is_one_that_faust_knows() -> None:
     assert program == "faust"
     result = subprocess.run(
         [sys.executable, "-m", program, *arguments, "--help"],
-        cwd=ROOT / "examples" / "orders",
+        cwd=DOCKER,
+        # In the image all modules are in one folder.
+        env={**os.environ, "PYTHONPATH": str(ROOT / "examples" / "orders")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -141,7 +144,7 @@ def test_worker_command_is_one_that_faust_knows() -> None:
 
 
 def test_worker_environment_is_read(compose: Any) -> None:
-    app = (ROOT / "examples" / "orders" / "app.py").read_text()
+    app = "".join(path.read_text() for path in (ROOT / "examples" / "orders").glob("*.py"))
     program = (
         "import faust, json; conf = faust.App('app').conf; "
         "print(json.dumps([str(conf.broker[0]), conf.table_standby_replicas]))"
