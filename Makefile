@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BROKER ?= mock
 PYTEST_ARGS ?=
+SOAK_SECONDS ?= 1200
+SOAK_ARGS ?=
 
-.PHONY: venv demo test test-unit test-kafka lint types docs bench clean
+.PHONY: venv demo test test-unit test-kafka soak lint types docs bench clean
 
 # A stamp per set of extras: an install runs again only when setup.cfg changed.
 $(BIN)/python:
@@ -44,6 +46,11 @@ test-unit: $(VENV)/.installed-test
 test-kafka: $(VENV)/.installed-test
 	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
 	$(BIN)/python -m pytest tests/kafka tests/faults tests/peers tests/scenarios $(PYTEST_ARGS)
+
+# Random faults on a cluster for twenty minutes; no part of CI.
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
+	PYTHONPATH=tests $(BIN)/python tests/soak/soak.py --seconds $(SOAK_SECONDS) $(SOAK_ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

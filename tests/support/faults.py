@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from .cluster import Cluster
 
-__all__ = ["DECK", "Faults", "Step", "plan"]
+__all__ = ["DECK", "Faults", "Kind", "Step", "plan"]
 
-Kind = Literal["kill", "stop", "halt", "server", "start"]
+Kind = Literal["kill", "stop", "halt", "server", "broker", "start"]
 Pause = Literal["settled", "orders", "soon"]
 
 #: Ten faults: ``kill -9``, SIGTERM, SIGSTOP for longer than the session and then SIGCONT, and
@@ -34,7 +34,7 @@ class Step:
 
     Arguments:
         kind: what.
-        name: of the worker; empty for the server.
+        name: of the worker; empty for the server and the broker.
         pause: what to wait for before it.
         amount: of the pause: evenly from 0 to 1.
     """
@@ -48,13 +48,19 @@ class Step:
         return f"{self.kind}:{self.name}" if self.name else self.kind
 
 
-def plan(chosen: random.Random, names: Sequence[str], faults: Iterable[Kind]) -> Iterator[Step]:
+def plan(
+    chosen: random.Random,
+    names: Sequence[str],
+    faults: Iterable[Kind],
+    spared: Collection[str] = (),
+) -> Iterator[Step]:
     """Yield faults in the given order, so that at least one worker always runs undisturbed.
 
     Arguments:
         chosen: the source of all chance.
         names: workers; all of them run at the beginning.
         faults: kinds; workers that one ended are started again at a random time.
+        spared: workers to which nothing is done.
     """
     running = [*names]
 
@@ -63,13 +69,13 @@ def plan(chosen: random.Random, names: Sequence[str], faults: Iterable[Kind]) ->
 
     for kind in faults:
         down = [name for name in names if name not in running]
-        if down and (len(running) == 1 or chosen.random() < 0.5):
+        if down and (len(running) == max(1, len(spared)) or chosen.random() < 0.5):
             running.append(chosen.choice(down))
             yield step("start", running[-1])
-        if kind == "server":
+        if kind in ("server", "broker"):
             yield step(kind, "")
             continue
-        name = chosen.choice(running)
+        name = chosen.choice([name for name in running if name not in spared])
         if kind != "halt":
             running.remove(name)
         yield step(kind, name)
@@ -94,7 +100,6 @@ class Faults:
         for step in steps:
             self.pause(step)
             self._cluster.restart_fenced()
-            self._refund()
             self.perform(step)
 
     def refunds_lost(self) -> int:
@@ -127,9 +132,15 @@ class Faults:
     def perform(self, step: Step) -> None:
         """Do it now."""
         cluster = self._cluster
+        self._refund()
         if step.kind == "server":
             cluster.kill_server()
             cluster.say("kill and start the server")
+        elif step.kind == "broker":
+            cluster.broker.kill()
+            cluster.say("kill the broker")
+            cluster.broker.restart()
+            cluster.say("the broker is back")
         elif step.kind == "stop":
             # One that has told nothing yet may have been started a moment ago.
             cluster.stop(step.name, ready=bool(cluster.status(step.name)))
