@@ -25,6 +25,8 @@ from support.messages import SETS, message_class
 
 from faust_grpc import Backoff, Cursor, DeadLetter, GrpcSource, SplitStatus
 from faust_grpc.feeds import Assigned
+from faust_grpc.lifecycle import Phase
+from faust_grpc.runner import Runner
 from faust_grpc.seams import restart_agents
 from faust_grpc.splits import RunningSplit
 
@@ -175,6 +177,7 @@ class Consumer:
         restart_agents(self.app, self.source)
         self.app.flow_control.resume()
         await self.agent.start()
+        Runner.of(self.app).lifecycle.enter(Phase.RUNNING)
         names = [split.name for split in self.source.declaration.splits]
         self.feed.assign({name: Assigned(0, None) for name in names})
         self.feed.release()

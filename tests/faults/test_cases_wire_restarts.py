@@ -27,7 +27,7 @@ from consuming import (
 from h2_server import ErrorCodes, Stream
 from support import OrderServer
 
-from faust_grpc import Cursor
+from faust_grpc import Cursor, Keepalive
 from faust_grpc.testing import End, ScriptedServer, Send, Stall
 
 ORDERS: dict[str, Any] = {
@@ -97,6 +97,37 @@ async def test_W02_maximum_age_of_a_python_server(kind: Kind) -> None:
             assert in_order(rig)
             assert healthy_delays(rig)
             assert set(rig.split.endings) == {"UNAVAILABLE"}
+
+
+async def test_W02_pings_that_a_go_server_forbids(
+    kind: Kind, start_go_order_server: Callable[..., OrderServer]
+) -> None:
+    """They strike when the stream has become quiet, as GOAWAY; gRPC's core pings half as often."""
+    server = start_go_order_server("--count", "3")
+    keepalive = Keepalive(interval_seconds=0.1, timeout_seconds=10)
+    async with consuming(server.target, kind, **ORDERS, keepalive=keepalive) as rig:
+        await rig.until(lambda: rig.split.calls == 2)
+        assert rig.seen == [1, 2, 3]
+        first = rig.ended[0]
+        assert first.reason.startswith("UNAVAILABLE: ")
+        assert "too_many_pings" in first.reason
+        assert "[the server forbids pings this often: raise Keepalive(" in first.reason
+
+
+async def test_W15_a_server_that_is_halted(
+    kind: Kind, start_go_order_server: Callable[..., OrderServer]
+) -> None:
+    """Its kernel acknowledges what is sent; nobody answers."""
+    server = start_go_order_server()
+    keepalive = Keepalive(interval_seconds=1, timeout_seconds=0.5)
+    async with consuming(server.target, kind, **ORDERS, keepalive=keepalive) as rig:
+        await rig.until(lambda: rig.seen)
+        server.stop()
+        await rig.until(lambda: rig.said("the server did not answer a ping in time"), 10)
+        seen = len(rig.seen)
+        server.cont()
+        await rig.until(lambda: len(rig.seen) > seen)
+        assert in_order(rig)
 
 
 async def test_W21_twenty_restarts(

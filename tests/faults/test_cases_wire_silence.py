@@ -27,6 +27,7 @@ from test_cases_wire_proxies import one_more, relayed
 
 from faust_grpc import Cursor, Timeouts
 from faust_grpc.testing import Replay, ScriptedServer, Send, Stall
+from faust_grpc.web.health import not_ready
 
 IDLE = Timeouts(idle_seconds=0.5)
 
@@ -95,6 +96,7 @@ def frame(**body: Any) -> bytes:
 
 async def test_W20_a_snapshot_that_never_comes(kind: Kind) -> None:
     states: list[str] = []
+    unready: list[str] = []
 
     async def headers_only(stream: Stream) -> None:
         await stream.headers()
@@ -104,6 +106,7 @@ async def test_W20_a_snapshot_that_never_comes(kind: Kind) -> None:
         await stream.message(frame(tick={"seq": 1}))
         await rigs[0].until(lambda: rigs[0].seen == [1])
         states.append(rigs[0].split.state)
+        unready.extend(not_ready(rigs[0].app, "synced"))
         await stream.message(frame(live=True))
         await rigs[0].until(lambda: rigs[0].split.state == "synced")
         await stream.message(frame(tick={"seq": 2}))
@@ -125,6 +128,8 @@ async def test_W20_a_snapshot_that_never_comes(kind: Kind) -> None:
         assert rig.said("not synced: no event of the snapshot arrived for 0.5 s")
         await rig.until(lambda: rig.seen == [1, 2])
         assert states == ["receiving"]
+        assert unready == ["ticks/main: receiving"]
+        assert not list(not_ready(rig.app, "synced"))
         assert rig.split.state == "synced"
 
 
