@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -96,6 +97,11 @@ class Posting(Sink):
 
     def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
         """Write the records of messages."""
+        now = time.time()
+        for delivery in deliveries:
+            split.events += len(delivery.records)
+        timestamp = deliveries[-1].records[-1].timestamp
+        split.last_event = now if timestamp is None else timestamp, now
         self._outbox.extend(deliveries)
         if self._later is None:
             self._post(split)
