@@ -30,6 +30,9 @@ _LEASE_SECONDS = 0.05
 #: Between two attempts to write.
 _BACKOFF = Backoff(initial_seconds=0.5, maximum_seconds=5.0)
 
+#: Times in a row that a split is taken over again after it was fenced.
+_MOST_FENCED = 3
+
 _T = TypeVar("_T")
 MayWrite = Callable[[], bool]
 
@@ -86,6 +89,7 @@ class DurableSplit(RunningSplit):
         # Only used in the thread:
         self._task: asyncio.Task[Any] | None = None
         self._is_writing = False
+        self._fenced = 0
         self._held_by_owner = False
         self._due = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
@@ -164,17 +168,35 @@ class DurableSplit(RunningSplit):
             except WriteFailed as exc:
                 await self._try_again(delays.next(), str(exc))
             except Fenced as exc:
-                await self._owned()  # a zombie is told by its group, and goes on without its splits
-                self._outlet.failed(exc)
-                return
+                if not await self._still_ours():
+                    self._outlet.failed(exc)
+                    return
+                await self._try_again(delays.next(), str(exc))
             except ConfigurationError as exc:
                 self._outlet.failed(exc)
                 return
-            except Exception as exc:  # whatever it is, somebody must hear of it
-                reason = str(exc) if isinstance(exc, HostError) else repr(exc)
-                self._tell_state(SplitState.FATAL, reason)
-                self._outlet.stopped(reason)
+            except HostError as exc:
+                self._needs_person(str(exc))
                 return
+            except Exception as exc:  # whatever it is, somebody must hear of it
+                logger.exception("%s/%s: unexpected", self.source, self.name)
+                self._needs_person(repr(exc))
+                return
+
+    def _needs_person(self, reason: str) -> None:
+        self._tell_state(SplitState.FATAL, reason)
+        self._outlet.stopped(reason)
+
+    async def _still_ours(self) -> bool:
+        """Fenced: return whether to take the split over again.
+
+        Whoever was halted is not heard, waits here, and is told by its group. Whoever is heard owns
+        the split, and was fenced by an earlier owner whose takeover was under way when it lost it.
+        That can happen now and then, but not again and again.
+        """
+        await self._owned()
+        self._fenced += 1
+        return self._fenced <= _MOST_FENCED
 
     async def _try_again(self, seconds: float, reason: str) -> None:
         self._tell_state(SplitState.WAITING, reason)
@@ -226,11 +248,9 @@ class DurableSplit(RunningSplit):
 
     def _begin_behind(self, cursor: CursorValue | None, writer: SplitWriter) -> Posting:
         """Forget all that was read and not committed."""
-        posting = self._sink = self._outlet.posting(writer)
-        self.protocol = self._outlet.protocol(cursor)
-        self._mark = self.protocol.mark
-        self._starved, self._held = False, self._held_by_owner
-        self._idle.set()
+        posting = self._outlet.posting(writer)
+        self._begin(self._outlet.protocol(cursor), posting)
+        self._held = self._held_by_owner
         return posting
 
     async def _ended_life(self) -> None:
@@ -256,7 +276,7 @@ class DurableSplit(RunningSplit):
             await self._owned()
             record = self._outlet.record(saved) if saved != self._saved else None
             await self._blocking(writer.commit, record)
-            self._saved = saved
+            self._saved, self._fenced = saved, 0
         if checkpoint is not None:
             self.protocol.saved(checkpoint)
         for waiter in self._waiters[:answered]:

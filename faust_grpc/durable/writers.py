@@ -141,8 +141,12 @@ class SplitWriter(ABC):
 
     def abandon(self) -> None:
         """Forget what was not committed; the writer is not used any more."""
+        self._refusal = None
         self._producer.purge()
-        self._producer.poll(0)
+        try:
+            self._producer.poll(0)
+        except KafkaException:
+            pass  # a producer that failed says so at every call
 
     def _on_failure(self, error: KafkaError | None, _message: object) -> None:
         if error is not None and error.code() != KafkaError._PURGE_QUEUE and self._refusal is None:

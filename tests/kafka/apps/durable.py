@@ -1,6 +1,7 @@
 """A worker of the durable tests: the order server's streams into a topic, and an agent of it.
 
-Its arguments are ``CONFIG``, JSON. It prints one line of JSON with its status four times a second.
+Its only argument is JSON, see :class:`support.durable.DurableShop`. It prints a line of JSON with
+its status four times a second.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import Any
 
 import faust
@@ -25,7 +27,7 @@ app = faust.App(
     worker_redirect_stdouts=False,
     broker_session_timeout=CONFIG["session_seconds"],
     broker_heartbeat_interval=CONFIG["session_seconds"] / 8,
-    table_standby_replicas=0,
+    table_standby_replicas=CONFIG["standby"],
     **CONFIG["settings"],
 )
 topic = app.topic(CONFIG["topic"], key_type=str)
@@ -35,7 +37,7 @@ orders = GrpcSource(
     "shop.v1.OrderService/StreamOrders",
     name="orders",
     request={"rate": CONFIG["rate"], "limit": CONFIG["limit"], "reader": CONFIG["reader"]},
-    splits={region: {"region": region} for region in CONFIG["regions"]},
+    splits={region: {"region": region} for region in CONFIG["sources"]["orders"]},
     key="region",
     timestamp="created_at",
     cursor=Cursor("sequence", into="after_sequence"),
@@ -44,23 +46,35 @@ orders = GrpcSource(
     checkpoint=Checkpoint(interval_seconds=CONFIG["interval_seconds"]),
     backoff=Backoff(initial_seconds=0.1, maximum_seconds=1.0),
 )
-read: dict[str, int] = {}
+read: dict[str, list[int]] = {}
 
 if CONFIG["agent"]:
 
     @app.agent(orders)
-    async def count(stream: Any) -> None:
-        """Count what comes out of the topic."""
+    async def note(stream: Any) -> None:
+        """Note what comes out of the topic."""
         async for order in stream:
-            read[order["region"]] = read.get(order["region"], 0) + 1
+            read.setdefault(order["region"], []).append(order["sequence"])
+
+
+def _ranges(numbers: list[int]) -> list[list[int]]:
+    """Return numbers in the order they came, those that follow each other as first and last."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ranges
 
 
 def status() -> dict[str, Any]:
     """Return what the tests look at."""
     return {
+        "time": time.time(),
         "reader": CONFIG["reader"],
         "generation": app.consumer_generation_id,
-        "read": read,
+        "read": {region: _ranges(numbers) for region, numbers in read.items()},
         "splits": {
             split.name: [split.state, split.cursor, split.unacked, split.buffered, split.reason]
             for split in orders.status().splits
