@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from .exceptions import ConfigurationError, HostError, nearest
@@ -111,7 +111,8 @@ class Control:
         self._check(name, cursor)
         generation = self._runner.app.consumer_generation_id
         assigned = await self._feed.set_aside(name, CLOSE_SECONDS)
-        saved = self._change(name, assigned.partition, lambda saved: replace(saved, cursor=cursor))
+        record = Saved(cursor, paused=assigned.paused)
+        saved = self._change(name, assigned.partition, lambda _before: record)
         try:
             await self._written([saved])
             logger.warning(
@@ -152,15 +153,22 @@ class Control:
     async def _save(self, names: Iterable[str], change: Callable[[Saved], Saved]) -> None:
         if self._feed.declaration.scope == "worker":
             return  # nothing of such a source is saved
-        splits = self._feed.splits
-        await self._written([self._change(name, splits[name].partition, change) for name in names])
+        splits = [self._feed.splits[name] for name in names]
+        if self._feed.saves_itself:
+            # Such a split knows that it is paused, and saves it with its next cursor.
+            kept: list[asyncio.Future[None]] = [
+                asyncio.ensure_future(split.drained()) for split in splits
+            ]
+        else:
+            kept = [self._change(split.name, split.partition, change) for split in splits]
+        await self._written(kept)
 
     def _change(
         self, split: str, partition: int, change: Callable[[Saved], Saved]
     ) -> asyncio.Future[None]:
         return self._runner.checkpoints.change(self._name, split, partition, change)
 
-    async def _written(self, changes: list[asyncio.Future[None]]) -> None:
+    async def _written(self, changes: Sequence[asyncio.Future[None]]) -> None:
         if not changes:
             return
         _, pending = await asyncio.wait(changes, timeout=SAVE_SECONDS)

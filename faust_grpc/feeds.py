@@ -273,10 +273,11 @@ class Feed:
 
         Raises:
             HostError: nobody knows where.
+            DataError: it did not halt at a message.
         """
         self._refuse_lost(name)
-        self._note(name, paused="")
         self.splits[name].resume(skip=skip)
+        self._note(name, paused="")
 
     def restart(self, name: str) -> None:
         """Drop the call of a split, whatever its state, and make a new one.

@@ -35,6 +35,7 @@ class Ownership:
         self._checkpoints = checkpoints
         self._partitions_known = False
         self._rejoins = 0
+        self._told_idle: frozenset[str] = frozenset()
 
     def topics(self) -> list[str]:
         """Return the changelogs of all tables that a source's events may write, checkpoints too."""
@@ -61,6 +62,34 @@ class Ownership:
     def kept(self, owned: frozenset[int]) -> frozenset[int]:
         """Return those of our partitions that have been ours without a break."""
         return self.membership.assigned(self.app.consumer_generation_id, owned)
+
+    def tell_idle(self, placed: frozenset[int]) -> None:
+        """Warn, once for the same workers, of those that have no split.
+
+        Arguments:
+            placed: the partitions that splits belong to; none when no source shares them out.
+        """
+        if not placed:
+            return
+        topics = set(self._checkpoints.topics)
+        owned = {
+            url: {
+                number
+                for topic, numbers in by_topic.items()
+                if topic in topics
+                for number in numbers
+            }
+            for url, by_topic in self.app.router.tables_metadata().items()
+        }
+        idle = frozenset(url for url, numbers in owned.items() if not numbers & placed)
+        if idle - self._told_idle:
+            logger.warning(
+                "%d of %d workers have no split to read (a split is read by one worker): %s",
+                len(idle),
+                len(owned),
+                ", ".join(sorted(idle)),
+            )
+        self._told_idle = idle
 
     def is_stale(self, generation: int) -> bool:
         """Return whether another rebalance began, or the worker stops."""

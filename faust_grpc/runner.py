@@ -321,6 +321,22 @@ class Runner(Sensor):
                 len(splits),
                 ", ".join(wanted) or "none",
             )
+        self._ownership.tell_idle(self._placed())
+
+    def _placed(self) -> frozenset[int]:
+        """Return the partitions that splits belong to, ours and others."""
+        count = self.app.conf.topic_partitions
+        everywhere = frozenset(range(count))
+        return frozenset(
+            partition
+            for feed in self._clustered
+            for partition in wanted_splits(
+                feed.declaration.splits,
+                count,
+                everywhere,
+                self.placement.places(feed.declaration.name),
+            ).values()
+        )
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         """The group answered: end the calls of what went to another worker, which need not wait

@@ -11,9 +11,9 @@ from faust.types import AppT
 
 from ..control import Control, NotHere
 from ..cursors import load_cursor
-from ..exceptions import ConfigurationError, HostError, nearest
+from ..exceptions import ConfigurationError, DataError, HostError, nearest
 from ..runner import Runner
-from .cluster import forward
+from .cluster import cluster_status, forward
 from .status import worker_status
 
 __all__ = ["Asked", "perform"]
@@ -51,9 +51,11 @@ async def perform(
         return await _elsewhere(app, asked, prefix)
     except ConfigurationError as error:
         return 400, {"error": str(error)}
+    except DataError as error:
+        return 409, {"error": str(error)}
     except HostError as error:
         return 503, {"error": str(error)}
-    return 200, _split(app, asked)
+    return 200, _find(asked, worker_status(app))
 
 
 def _control(app: AppT, asked: Asked) -> Control:
@@ -105,15 +107,15 @@ def _cursor(options: Mapping[str, Any]) -> Any:
 
 
 async def _elsewhere(app: AppT, asked: Asked, prefix: str) -> tuple[int, dict[str, Any]]:
-    owner = _split(app, asked)["worker"]
+    owner = _find(asked, await cluster_status(app, prefix))["worker"]
     if owner is None or owner == str(app.conf.canonical_url):
         return 503, {"error": f"{asked.source}/{asked.split} runs nowhere yet: try again"}
     path = "/".join(quote(part, safe="") for part in (asked.source, asked.split, asked.action))
     return await forward(app, f"{owner}{prefix}/{path}", asked.headers, asked.body)
 
 
-def _split(app: AppT, asked: Asked) -> dict[str, Any]:
-    for source in worker_status(app)["sources"]:
+def _find(asked: Asked, status: Mapping[str, Any]) -> dict[str, Any]:
+    for source in status["sources"]:
         for split in source["splits"] if source["name"] == asked.source else ():
             if split["name"] == asked.split:
                 return dict(split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -40,8 +40,17 @@ async def cluster_status(app: AppT, prefix: str, *, history: bool = False) -> di
     answers = dict(zip(others, told, strict=True))
     for worker in status["workers"]:
         _complete(worker, status["worker"] if worker["url"] == _own(status) else None, answers)
+    running = dict(_running(answers.values()))
     for source in status["sources"]:
-        source["splits"] = [_told(split, source["name"], answers) for split in source["splits"]]
+        source["splits"] = [
+            split
+            if split["here"]
+            else _told(split, running.get((source["name"], split["name"])), answers)
+            for split in source["splits"]
+        ]
+    for worker in status["workers"]:
+        splits = (split["worker"] for source in status["sources"] for split in source["splits"])
+        worker["splits"] = sum(1 for url in splits if url == worker["url"])
     silent = [
         f"worker {url} does not answer: {answer}"
         for url, answer in answers.items()
@@ -101,17 +110,28 @@ def _complete(
     worker["waiting_for"] = told.get("waiting_for", "")
 
 
+def _running(
+    answers: Iterable[Mapping[str, Any] | str],
+) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    """Yield the splits that other workers run, by source and name."""
+    for answer in answers:
+        for source in answer["sources"] if not isinstance(answer, str) else ():
+            for split in source["splits"]:
+                if split["here"]:
+                    yield (source["name"], split["name"]), {**split, "here": False}
+
+
 def _told(
-    split: dict[str, Any], source: str, answers: Mapping[str, Mapping[str, Any] | str]
+    split: dict[str, Any],
+    running: dict[str, Any] | None,
+    answers: Mapping[str, Mapping[str, Any] | str],
 ) -> dict[str, Any]:
     """Return a split as its owner tells it."""
+    if running is not None:
+        return running
     answer = answers.get(split["worker"] or "")
-    if split["here"] or answer is None:
+    if answer is None:
         return split
     if isinstance(answer, str):
         return {**split, "state": "unknown", "reason": f"its worker does not answer: {answer}"}
-    for other in answer["sources"]:
-        for own in other["splits"] if other["name"] == source else ():
-            if own["name"] == split["name"] and own["here"]:
-                return {**own, "here": False}
     return {**split, "state": "not running", "reason": answer["worker"]["waiting_for"]}

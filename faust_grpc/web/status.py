@@ -104,11 +104,11 @@ def _source(
     declared = feed.declaration
     status: Any = feed.channel.status()  # type: ignore[attr-defined]  # it is a GrpcSource
     running = {split.name: _running(asdict(split), url) for split in status.splits}
-    partitions = runner.app.conf.topic_partitions
+    partitions, places = runner.app.conf.topic_partitions, runner.placement.places(declared.name)
     owner = {partition: worker for worker, owned in owners.items() for partition in owned}
     splits = []
     for index, split in enumerate(declared.splits):
-        partition = partition_of(index, partitions)
+        partition = places.get(split.name, partition_of(index, partitions))
         elsewhere = _elsewhere(split.name, partition, owner.get(partition), url)
         splits.append(running.get(split.name) or elsewhere)
     return {
