@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from click.testing import CliRunner
 from confluent_kafka import Consumer
@@ -39,10 +40,11 @@ def test_it_writes_what_the_connector_wrote(
     arguments = ["from-connect", "-", "--broker", mock_broker.url]
     printed = CliRunner().invoke(commands, arguments, input=given)
     (tmp_path / "app.py").write_text(printed.stdout)
+    web_port = free_port()
     worker = start_worker(
         "faust",
         *("-A", "app", "--datadir", str(tmp_path / "data")),
-        *("worker", "-l", "info", "--web-port", str(free_port())),
+        *("worker", "-l", "info", "--web-port", str(web_port)),
         name="from-connect",
         cwd=tmp_path,
         # What the mock broker needs; see the README of examples/orders.
@@ -64,3 +66,8 @@ def test_it_writes_what_the_connector_wrote(
     # As protobuf's JSON has it: names in lowerCamelCase, 64-bit integers as text.
     assert {value["sequence"] for value in written} == {str(n) for n in range(1, ORDERS + 1)}
     assert {"orderId", "customerId", "createdAt", "items"} <= set(written[0])
+    with urlopen(f"http://127.0.0.1:{web_port}/grpc/status", timeout=10) as page:
+        ((split,),) = [source["splits"] for source in json.load(page)["sources"]]
+    assert split["events"] >= ORDERS
+    assert split["received_bytes"] > ORDERS * 20
+    assert split["event_lag_seconds"] is not None
