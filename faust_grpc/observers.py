@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from grpc import StatusCode
 
@@ -20,7 +20,8 @@ __all__ = ["CallEnd", "CallStart", "Observer", "Observers", "SplitObservers", "W
 logger = logging.getLogger(__name__)
 
 
-class Where(NamedTuple):
+@dataclass(frozen=True)
+class Where:
     """A split of an application.
 
     Arguments:
@@ -185,6 +186,11 @@ class SplitObservers:
         self._in_call = False
         self._status: Status | None = None
         self._attempt = 0
+
+    @classmethod
+    def nobody(cls) -> SplitObservers:
+        """Return one that nobody listens to."""
+        return cls(Observers(), Where("", "", ""), "", "")
 
     def started(self) -> Metadata:
         """A call is made; return what to send with it."""
