@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from aiokafka.errors import IllegalStateError  # type: ignore[import-untyped]  # has none
 from faust.tables.base import Collection
 from faust.tables.recovery import Recovery, ServiceStopped
 from faust.types import AppT
@@ -146,7 +147,10 @@ class LoadedRecovery(Recovery):
                 seen = offsets.get(tp)
                 if highwater is None or seen is None or seen >= highwater:
                     continue
-                position = await self.app.consumer.position(tp)
+                try:
+                    position = await self.app.consumer.position(tp)
+                except IllegalStateError:  # it was taken away this moment
+                    continue
                 if position is not None and position > highwater:
                     found[tp] = highwater
         return found

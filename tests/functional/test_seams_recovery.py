@@ -13,6 +13,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types.tuples import TP
@@ -21,7 +22,7 @@ from faust_grpc import seams
 from faust_grpc.seams.recovery import MARKER_SECONDS, LoadedRecovery
 from faust_grpc.testing import eventually
 
-ONE, TWO, STANDBY = TP("changelog", 0), TP("changelog", 1), TP("changelog", 2)
+ONE, TWO, STANDBY, GONE = (TP("changelog", number) for number in range(4))
 
 
 @pytest.fixture
@@ -73,7 +74,9 @@ class Offsets:
         return dict.fromkeys(tps, 10)
 
     async def position(self, tp: TP) -> int | None:
-        return self.positions.get(tp)
+        if tp not in self.positions:
+            raise IllegalStateError(f"{tp} is not assigned")
+        return self.positions[tp]
 
 
 def test_the_recovery_of_an_app_is_ours(app: faust.App) -> None:
@@ -203,11 +206,11 @@ async def test_markers_at_the_end_of_a_log_do_not_hold_recovery_up(
     consumer: Any = Offsets()
     app.consumer = consumer
     table = app.Table("counts")
-    for tp in (ONE, TWO):
+    for tp in (ONE, TWO, GONE):
         recovery.add_active(table, tp)
     recovery.add_standby(table, STANDBY)
-    recovery.active_offsets = Counter({ONE: 97, TWO: 50})
-    recovery.active_highwaters = Counter({ONE: 99, TWO: 99})
+    recovery.active_offsets = Counter({GONE: 50, ONE: 97, TWO: 50})
+    recovery.active_highwaters = Counter({GONE: 99, ONE: 99, TWO: 99})
     recovery.standby_offsets = Counter({STANDBY: -1})
     recovery.standby_highwaters = Counter({STANDBY: 99})
     consumer.positions = {ONE: 100, TWO: 60, STANDBY: 100}
@@ -218,7 +221,7 @@ async def test_markers_at_the_end_of_a_log_do_not_hold_recovery_up(
     passing = asyncio.ensure_future(recovery._pass_markers.fun(recovery))
     try:
         await eventually(lambda: ready)
-        assert recovery.active_offsets == {ONE: 99, TWO: 50}
+        assert recovery.active_offsets == {GONE: 50, ONE: 99, TWO: 50}
         assert recovery.standby_offsets == {STANDBY: 99}
     finally:
         passing.cancel()

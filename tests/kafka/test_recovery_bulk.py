@@ -155,9 +155,9 @@ def make_tables(
 
 def found(worker: Worker) -> dict[str, Any]:
     """Return what it found in its tables after its recovery, and stop it."""
-    line = worker.wait_for_line(r'^\{"tables": .*$', timeout=60)
+    line = worker.wait_for_line(r'^\{"tables": .*$', timeout=120)
     worker.terminate()
-    assert worker.wait(60) == 0
+    assert worker.wait(120) == 0
     return dict(json.loads(line[0])["tables"])
 
 
@@ -167,11 +167,11 @@ def test_it_finds_what_faust_finds(make_tables: Callable[..., Tables], store: st
     settings = {} if store.startswith("memory") else {"store": store}
     tables = make_tables(**settings)
     writer = tables.start("writer")
-    writer.wait_for_line(r'^\{"tables": .*$', timeout=60)
+    writer.wait_for_line(r'^\{"tables": .*$', timeout=120)
     tables.write(range(1000))
-    writer.wait_for_line(r'^\{"had": 1000\}$', timeout=60)
+    writer.wait_for_line(r'^\{"had": 1000\}$', timeout=120)
     writer.terminate()
-    assert writer.wait(60) == 0
+    assert writer.wait(120) == 0
 
     plain = found(tables.start("plain"))
     bulk = tables.start("bulk", bulk=True)
@@ -200,7 +200,7 @@ def test_an_interrupted_load_leaves_no_half_behind(make_tables: Callable[..., Ta
         producer.plainly({n: n for n in range(partition, total, 4)}, partition)
 
     one = tables.start("one", bulk=True, slow=0.1, summary=True)
-    one.wait_for_line(r'^\{"loading": .*$', timeout=60)
+    one.wait_for_line(r'^\{"loading": .*$', timeout=120)
     two = tables.start("two", bulk=True, summary=True)
 
     def found() -> tuple[int, int]:
@@ -211,7 +211,7 @@ def test_an_interrupted_load_leaves_no_half_behind(make_tables: Callable[..., Ta
         ]
         return sum(row["keys"] for row in last), sum(row["sum"] for row in last)
 
-    wait_until(lambda: found() == (total, sum(range(total))), timeout=90)
+    wait_until(lambda: found() == (total, sum(range(total))), timeout=120)
     # The first load did not end: else it would have told.
     first = one.log.read_text().split("Tables loaded: ")[1].split(" records")[0]
     assert int(first) == total / 2
@@ -313,7 +313,7 @@ def test_compacted_logs_are_loaded(make_changelog: Callable[..., Changelog]) -> 
         end, _ = load.run()
         return load.records < end[TP(log.topic, 0)] - 50
 
-    wait_until(is_compacted, timeout=60)
+    wait_until(is_compacted, timeout=120)
     assert dict(log.table.data) == {"a": 49, "tick": 0} | {f"k{n}": n for n in range(45, 50)}
 
 
@@ -345,7 +345,7 @@ def test_standbys_read_committed_records_and_are_ready(make_tables: Callable[...
     one, two = (tables.start(name, bulk=True, read_committed=True) for name in ("one", "two"))
     standbys: dict[str, Any] = {}
     for worker in (one, two):
-        line = worker.wait_for_line(r'^\{"standbys": .*$', timeout=60)
+        line = worker.wait_for_line(r'^\{"standbys": .*$', timeout=120)
         standbys |= json.loads(line[0])["standbys"]
     assert standbys
     for partition, rows in standbys.items():

@@ -145,10 +145,10 @@ def contents(table: Any) -> dict[str, str]:
 
 
 def load_in_bulk() -> None:
-    import faust_grpc.recovery
+    import faust_grpc
     from faust_grpc import seams, stores
 
-    faust_grpc.recovery.bulk_recovery(app)
+    faust_grpc.bulk_recovery(app)
     apply: Any = stores.MemoryLoader.apply
 
     def slow_apply(*arguments: Any) -> None:
@@ -172,7 +172,7 @@ async def watch_standbys(*_arguments: Any, **_options: Any) -> None:
 async def show_standbys() -> None:
     from faust_grpc.testing import eventually
 
-    await eventually(lambda: app.tables.standbys_ready, timeout=60)
+    await eventually(lambda: app.tables.standbys_ready, timeout=120)
     store: Any = plain.data
     found = {
         tp.partition: {
