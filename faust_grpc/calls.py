@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from grpc import StatusCode
 
@@ -12,7 +12,7 @@ from .config import Buffer, ReaderKind
 from .connection import Connection
 from .credentials import CallMetadata, MetadataProvider, ask
 from .exceptions import FaustGrpcError
-from .protocol import Call
+from .protocol import Action, Call, DeclaredProtocol
 from .readers import choose, open_reader
 from .readers.base import Reader
 from .types import Status
@@ -36,9 +36,11 @@ class Calls:
         metadata: asked before every call.
         wake: the reader has news.
         failed: the call ended before there was a reader.
-        expires: told until when a call's credentials are good (time of the loop).
-        tick: the timer's time has come.
+        perform: takes what the protocol answers when its time has come.
     """
+
+    #: Whose calls they are; set before the first one.
+    protocol: DeclaredProtocol
 
     def __init__(
         self,
@@ -50,8 +52,7 @@ class Calls:
         *,
         wake: Callable[[], None],
         failed: Callable[[Status], None],
-        expires: Callable[[float], None],
-        tick: Callable[[], None],
+        perform: Callable[[Iterable[Action]], None],
     ) -> None:
         #: What the open call brings; ``None`` when there is none.
         self.reader: Reader | None = None
@@ -66,8 +67,7 @@ class Calls:
         self.sent = CallMetadata()
         self._wake = wake
         self._failed = failed
-        self._expires = expires
-        self._on_tick = tick
+        self._perform = perform
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -75,6 +75,7 @@ class Calls:
     def open(self, call: Call) -> None:
         """Make a call; ``reader`` is there once its metadata is known."""
         self._opening = asyncio.ensure_future(self._open(call))
+        self.watch()
 
     async def _open(self, call: Call) -> None:
         try:
@@ -84,8 +85,8 @@ class Calls:
             return
         if metadata.expires_at is not None:
             left = metadata.expires_at - time.time() - EXPIRY_MARGIN_SECONDS
-            now = asyncio.get_running_loop().time()
-            self._expires(now + max(left, EXPIRY_MARGIN_SECONDS))
+            self.protocol.expires(self.now() + max(left, EXPIRY_MARGIN_SECONDS))
+            self.watch()
         kind = choose(self._kind, client_streaming=call.client_streaming, streams=self._streams())
         try:
             self.reader = open_reader(
@@ -139,12 +140,12 @@ class Calls:
         self._cancel_timer()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
 
-    def watch(self, deadline: float | None) -> None:
-        """Tick at a deadline, or before: deadlines move on with every message, the timer does not.
+    def watch(self) -> None:
+        """Ask the protocol when its deadline has come, or before.
 
-        Arguments:
-            deadline: time of the loop; ``None``: there is none.
+        Deadlines move on with every message, the timer does not.
         """
+        deadline = self.protocol.deadline
         if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
             return
         self._cancel_timer()
@@ -152,7 +153,16 @@ class Calls:
 
     def _tick(self) -> None:
         self._timer = None
-        self._on_tick()
+        now = self.now()
+        if self.reader is not None and self.reader.buffered:
+            self.protocol.heard(now)  # it is we who are silent
+        self._perform(self.protocol.tick(now))
+        self.watch()
+
+    @staticmethod
+    def now() -> float:
+        """Return the time of the event loop."""
+        return asyncio.get_running_loop().time()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -94,7 +94,6 @@ class RunningSplit(Standing):
         self.source = source
         self.name = split.name
         self.partition = partition
-        self.protocol = protocol
         #: Its events may still be processed: it was not cancelled. Asked for every event.
         self.is_live = True
         #: For the sink: what it wants to find with every delivery.
@@ -102,11 +101,9 @@ class RunningSplit(Standing):
         #: Events given to the sink, and the event time and the time of receipt of the last one.
         self.events = 0
         self.last_event: tuple[float, float] | None = None
-        self._observers = observers
+        self._observers = observers or SplitObservers.nobody()
         self._connection = connection
-        self._sink = sink
         self._buffer = buffer
-        self._mark = protocol.mark
         self._calls = Calls(
             connection,
             buffer,
@@ -115,14 +112,17 @@ class RunningSplit(Standing):
             metadata,
             wake=self._wake,
             failed=self._ended,
-            expires=self._expires,
-            tick=self._tick,
+            perform=self._perform,
         )
-        self._window = Window(protocol.mark, buffer, self._drop)
         self._pump_soon = False
         self._held = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._begin(protocol, sink)
+
+    def _begin(self, protocol: DeclaredProtocol, sink: Sink) -> None:
+        """Begin a life: nothing that was read before counts."""
+        self.protocol = self._calls.protocol = protocol
+        self._sink = sink
+        self._window = Window(protocol.mark, self._buffer, self._drop)
 
     def __repr__(self) -> str:
         return f"<RunningSplit {self.source}/{self.name} {self.state.value}>"
@@ -137,7 +137,7 @@ class RunningSplit(Standing):
         """End the call and make no other until :meth:`resume`; agents keep what they hold."""
         if self._state is not SplitState.CLOSED:
             self._calls.drop()
-            self._call_over("given up", reason)
+            self._observers.over("given up", reason)
             self._become(SplitState.PAUSED, reason)
 
     def stop(self, reason: str) -> None:
@@ -169,7 +169,7 @@ class RunningSplit(Standing):
         """Drop the call, whatever its state, and make a new one at once."""
         if self._state is not SplitState.CLOSED:
             self._calls.drop()
-            self._call_over("renewed", "on request")
+            self._observers.over("renewed", "on request")
             self._open_anew()
 
     def hold(self) -> None:
@@ -183,7 +183,7 @@ class RunningSplit(Standing):
 
     async def drained(self) -> None:
         """Wait until nothing that was delivered is un-acked."""
-        await self._idle.wait()
+        await self._window.is_idle.wait()
 
     def cancel(self) -> None:
         """End the call and deliver nothing more. What is un-acked stays with the agents."""
@@ -191,7 +191,7 @@ class RunningSplit(Standing):
         self.is_live = False
         self._held = True
         self._calls.drop()
-        self._call_over("given up")
+        self._observers.over("given up")
 
     async def closed(self) -> None:
         """Wait until nothing of a cancelled split runs any more."""
@@ -207,7 +207,7 @@ class RunningSplit(Standing):
     @property
     def cursor(self) -> CursorValue | None:
         """Where a restart would resume."""
-        return self._mark.cursor()
+        return self.protocol.mark.cursor()
 
     @property
     def buffered(self) -> int:
@@ -231,18 +231,12 @@ class RunningSplit(Standing):
         if delivery.parts > 0:
             return
         self.protocol.acked(delivery)
-        window = self._window
-        unacked = self._mark.unacked if window.backlog is None else window.unacked
-        if not unacked:
-            self._idle.set()
-        if window.is_starved and unacked <= window.resume_at:
-            window.is_starved = False
+        if self._window.finished():
             self._schedule_pump()
 
     def timed(self, seconds: float) -> None:
         """A sampled event was finished by every agent, so long after it was received."""
-        if self._observers is not None:
-            self._observers.acked(seconds)
+        self._observers.acked(seconds)
 
     # From the reader to the sink
 
@@ -253,8 +247,8 @@ class RunningSplit(Standing):
             return
         if reader.is_open and self._state is SplitState.CONNECTING:
             self._become(SplitState.OPEN, "")
-            self._perform(self.protocol.opened(self._now()))
-            self._watch()
+            self._perform(self.protocol.opened(self._calls.now()))
+            self._calls.watch()
         self._pump()
 
     def _pump(self) -> None:
@@ -268,10 +262,10 @@ class RunningSplit(Standing):
             return
         room = window.intake()
         if room > 0 and reader.buffered:
-            self.protocol.heard(self._now())
+            self.protocol.heard(self._calls.now())
             if self._state not in _RECEIVING:
                 self._become(SplitState.RECEIVING, "")
-                self._watch()
+                self._calls.watch()
             self._deliver(reader, min(room, _SLICE))
             if self._calls.reader is not reader:
                 return
@@ -287,23 +281,26 @@ class RunningSplit(Standing):
     def _deliver(self, reader: Reader, limit: int) -> None:
         message, backlog = self.protocol.message, self._window.backlog
         deliveries: list[Delivery] = []
+        room = self._window.room()
         for raw in reader.take(limit):
             for action in message(raw):
                 if type(action) is Delivery:
-                    if backlog is None:
+                    if backlog is None or (not backlog and len(deliveries) < room):
                         deliveries.append(action)
                     else:
                         backlog.add(action, len(raw))
                 else:
                     deliveries = self._hand_over(deliveries)  # first what came before it
                     self._perform_one(action)
+                    room = self._window.room()
             if self._calls.reader is not reader:
                 break  # the call was dropped: what it still brought is read again
-        self._hand_over(deliveries if backlog is None else self._window.admit())
+        self._hand_over(deliveries)
+        self._hand_over(self._window.admit())
 
     def _hand_over(self, deliveries: list[Delivery]) -> list[Delivery]:
         if deliveries and self.is_live:
-            self._idle.clear()
+            self._window.is_idle.clear()
             self._sink.deliver(self, deliveries)
         return []
 
@@ -311,17 +308,12 @@ class RunningSplit(Standing):
         """The overflow policy throws events away."""
         policy = self._buffer.overflow
         if policy not in self.protocol.counts.dropped:
-            logger.warning(
-                "%s/%s: agents are slower than the stream: events are dropped "
-                "(Buffer(overflow=%r)); counted in the status",
-                self.source,
-                self.name,
-                policy,
+            self._say(
+                "agents are slower than the stream: events are dropped "
+                f"(Buffer(overflow={policy!r})); counted in the status"
             )
         self.protocol.dropped(delivery, policy, events)
         self._window.dropped()
-        if not self.unacked:
-            self._idle.set()
 
     def _schedule_pump(self) -> None:
         if not self._pump_soon:
@@ -337,42 +329,37 @@ class RunningSplit(Standing):
             case Delivery():
                 self._hand_over([action])
             case Dead():
-                self._idle.clear()
+                self._window.is_idle.clear()
                 self._sink.dead(self, action)
             case Call():
                 self._become(SplitState.CONNECTING, "")
                 self._calls.open(self._observed(action))
-                self._watch()
             case Send():
                 if self._calls.reader is not None:
                     self._calls.reader.send(action.request)
             case Wait():
                 self._wait(action)
             case Warn():
-                logger.warning("%s/%s: %s", self.source, self.name, action.text)
+                self._say(action.text)
             case Close():
                 self._calls.close()
             case Synced():
                 self._become(SplitState.SYNCED, "")
             case Finish():
                 self._calls.drop()
-                self._call_over("finish", action.reason)
+                self._observers.over("finish", action.reason)
                 self._become(SplitState.FINISHED, action.reason)
-                logger.info("%s/%s: finished: %s", self.source, self.name, action.reason)
+                self._say(f"finished: {action.reason}", logging.INFO)
             case Stop():
                 self._calls.drop()
-                self._call_over("stop", action.reason)
+                self._observers.over("stop", action.reason)
                 self._become(SplitState.FATAL, action.reason)
                 self._sink.stopped(self, action.reason)
 
     # Calls
 
     def _open_anew(self) -> None:
-        self._perform(self.protocol.start(self._now()))
-
-    def _expires(self, at: float) -> None:
-        self.protocol.expires(at)
-        self._watch()
+        self._perform(self.protocol.start(self._calls.now()))
 
     def _ended(self, status: Status) -> None:
         if self._state is SplitState.CLOSED:
@@ -382,51 +369,25 @@ class RunningSplit(Standing):
         if advice:
             details = f"{details} [{advice}]"
         status = Status(status.code, details, status.ours)
-        if self._observers is not None:
-            self._observers.ended(status)
-        self._perform(self.protocol.ended(status, self._now()))
+        self._observers.ended(status)
+        self._perform(self.protocol.ended(status, self._calls.now()))
 
     def _wait(self, action: Wait) -> None:
         self._calls.drop()
         attempt = action.attempt
-        self._call_over("retry", action.reason, seconds=action.seconds, attempt=attempt)
+        self._observers.over("retry", action.reason, seconds=action.seconds, attempt=attempt)
         self._become(SplitState.WAITING, action.reason)
         self.backoff_seconds = action.seconds
         if attempt & (attempt - 1) == 0:  # 1, 2, 4, 8, …: log lines grow slower than attempts
-            logger.warning(
-                "%s/%s: call ended: %s; attempt %d in %.2f s",
-                self.source,
-                self.name,
-                action.reason,
-                attempt + 1,
-                action.seconds,
-            )
+            next_one = f"attempt {attempt + 1} in {action.seconds:.2f} s"
+            self._say(f"call ended: {action.reason}; {next_one}")
         self._calls.wait(action.seconds)
 
     def _observed(self, call: Call) -> Call:
         """Tell that a call is made; return it with what observers want to send."""
-        if self._observers is None:
-            return call
-        self._call_over("renewed")
+        self._observers.over("renewed")
         metadata = self._observers.started()
         return replace(call, metadata=(*call.metadata, *metadata)) if metadata else call
 
-    def _call_over(self, outcome: str, reason: str = "", **following: Any) -> None:
-        if self._observers is not None:
-            self._observers.over(outcome, reason, **following)
-
-    def _watch(self) -> None:
-        """Have the protocol asked when its next deadline has come."""
-        self._calls.watch(self.protocol.deadline)
-
-    def _tick(self) -> None:
-        now = self._now()
-        reader = self._calls.reader
-        if reader is not None and reader.buffered:
-            self.protocol.heard(now)  # it is we who are silent
-        self._perform(self.protocol.tick(now))
-        self._watch()
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _say(self, text: str, level: int = logging.WARNING) -> None:
+        logger.log(level, "%s/%s: %s", self.source, self.name, text)

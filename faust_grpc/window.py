@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from .acks import Delivery, LowWaterMark
 from .config import Buffer
 from .overflow import Drop, backlog_for
@@ -26,9 +28,12 @@ class Window:
         self._unacked = bounds.unacked
         #: What was decoded and waits, unless the policy is to let the stream wait.
         self.backlog = backlog_for(bounds, drop)
+        #: Set while agents have nothing that they have not finished.
+        self.is_idle = asyncio.Event()
+        self.is_idle.set()
         #: Something waits for agents to finish others; looked at again when few are left.
         self.is_starved = False
-        self.resume_at = bounds.unacked // 2
+        self._resume_at = bounds.unacked // 2
         #: More than this is not held by the mark for events that were dropped.
         self._most_held = 4 * (bounds.messages + bounds.unacked)
 
@@ -69,7 +74,19 @@ class Window:
         self.is_starved = bool(len(backlog))
         return admitted
 
+    def finished(self) -> bool:
+        """A message was acked; return whether what waits may go on."""
+        unacked = self._mark.unacked if self.backlog is None else self.unacked
+        if not unacked:
+            self.is_idle.set()
+        if self.is_starved and unacked <= self._resume_at:
+            self.is_starved = False
+            return True
+        return False
+
     def dropped(self) -> None:
         """Something was thrown away: behind an event that is never finished it would pile up."""
         if self._mark.held > self._most_held:
             self._mark.compact()
+        if not self.unacked:
+            self.is_idle.set()

@@ -242,7 +242,7 @@ class DurableSplit(RunningSplit):
             self._is_writing = False
             posting.close()
             self._calls.drop()
-            self._call_over("given up")
+            self._observers.over("given up")
             self._disappoint()
             await super().closed()
 
