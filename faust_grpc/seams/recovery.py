@@ -40,11 +40,16 @@ class LoadedRecovery(Recovery):
 
     Overrides ``_build_highwaters`` and ``_build_offsets``, where a loaded partition is entered as
     read to its end, ``_wait``, ``need_recovery`` and ``active_remaining``. What was not loaded goes
-    Faust's own way, as do standbys. faust-streaming 0.15.
+    Faust's own way, as do standbys. And ``on_rebalance``, ``on_recovery_completed`` and
+    ``_resume_streams``, to know which rebalance ends. faust-streaming 0.15.
     """
 
     load: Loading
     _is_loading = False
+    #: Which of the app's rebalances each generation came of; the last one only.
+    _rebalances: Mapping[int, int] = {}
+    #: Of the recovery that ends now.
+    _ending: int | None = None
     _loaded: Mapping[TP, int]
 
     async def _build_highwaters(
@@ -76,6 +81,37 @@ class LoadedRecovery(Recovery):
         left = set(tps) - self._loaded.keys()
         if left:
             await super()._build_offsets(consumer, left, destination, title)
+
+    async def on_rebalance(
+        self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0
+    ) -> None:
+        """Note which rebalance this is, for its end."""
+        self._rebalances = {generation_id: self.app.rebalancing_count}
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """End the rebalance of that generation."""
+        self._ending = self._rebalances.get(generation_id)
+        await super().on_recovery_completed(generation_id)
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        self._ending = self._rebalances.get(generation_id)
+        await super()._resume_streams(generation_id)
+
+    def end_only_this_rebalance(self) -> None:
+        """Have a recovery end its own rebalance only.
+
+        One that ends while the next rebalance has begun would end that one: nobody is told when it
+        really ends, and until then the app counts as settled. Wraps ``App.on_rebalance_end``.
+        """
+        app: Any = self.app
+        end = app.on_rebalance_end
+
+        def on_rebalance_end() -> None:
+            if self._ending == app.rebalancing_count:
+                end()
+
+        app.on_rebalance_end = on_rebalance_end
 
     def need_recovery(self) -> bool:
         """Return whether something is left; else Faust ends the recovery while we load."""
@@ -173,6 +209,7 @@ def install_recovery(app: AppT, load: Loading) -> None:
     assert tables._recovery is None, "Faust made its recovery already"
     recovery = LoadedRecovery(app, tables, beacon=tables.beacon, loop=tables.loop)
     recovery.load = load
+    recovery.end_only_this_rebalance()
     tables._recovery = recovery
 
 

@@ -14,6 +14,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError
+from faust.sensors.base import Sensor
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types.tuples import TP
@@ -128,6 +129,53 @@ async def test_when_all_is_loaded_faust_asks_nothing(app: faust.App) -> None:
     await recovery._build_offsets(consumer, {ONE}, recovery.active_offsets, "active")
     assert consumer.asked == []
     assert not recovery.need_recovery()
+
+
+class Ended(Sensor):
+    """Counts the rebalances that ended."""
+
+    count = 0
+
+    def on_rebalance_start(self, app: Any) -> dict[str, Any]:
+        return {}
+
+    def on_rebalance_end(self, app: Any, state: Any) -> None:
+        self.count += 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_recovery_ends_only_its_own_rebalance(app: faust.App, again: bool) -> None:
+    """The next one begins in its last step: Faust would take that for ended, and forget to tell
+    when it really ends."""
+    recovery, ended = installed(app), Ended()
+    app.sensors.add(ended)
+    app.on_rebalance_start()
+    app.consumer_generation_id = 5
+    await recovery.on_rebalance(set(), set(), set(), 5)
+
+    def resume_flow() -> None:
+        if again:
+            app.on_rebalance_start()
+
+    async def maybe_start() -> None:
+        pass
+
+    app._consumer = SimpleNamespace(
+        assignment=set, resume_partitions=lambda tps: None, resume_flow=resume_flow
+    )
+    app._fetcher = SimpleNamespace(maybe_start=maybe_start)
+    app.assignor = SimpleNamespace(assigned_standbys=set, assigned_actives=set)
+    await recovery.on_recovery_completed(5)
+    assert app.rebalancing is again
+    assert ended.count == (0 if again else 1)
+    if again:
+        app.consumer_generation_id = 6
+        await recovery.on_rebalance(set(), set(), set(), 6)
+        again = False
+        await recovery.on_recovery_completed(6)
+        assert not app.rebalancing
+        assert ended.count == 1
+    app._consumer = None
 
 
 def test_faust_still_asks_in_this_order() -> None:
