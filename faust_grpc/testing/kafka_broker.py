@@ -167,7 +167,7 @@ class KafkaBroker(Broker):
             # Tests want a dead worker noticed in a second or two; Kafka's own minimum is six.
             "group.min.session.timeout.ms": "500",
             # A restart after kill -9 waits until the controller gave up the broker's former life.
-            "broker.session.timeout.ms": "2000",
+            "broker.session.timeout.ms": "4000",
             "broker.heartbeat.interval.ms": "400",
             "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),
             "num.network.threads": "2",
