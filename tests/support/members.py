@@ -35,6 +35,7 @@ class Shop:
         drain_seconds: how long agents may take to finish what they were given.
         extra_tables: more tables, that count the orders of each region.
         refunds_topic: a topic for an ordinary agent with a table of its own.
+        web_ports: of the workers that have a web server, by name.
         settings: more settings of the Faust app.
         kafka_options: the sources' librdkafka settings.
         options: for programs other than ``shop.py``.
@@ -55,6 +56,7 @@ class Shop:
     drain_seconds: float = 5.0
     extra_tables: Sequence[str] = ()
     refunds_topic: str = ""
+    web_ports: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     kafka_options: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class Member(Worker):
         config = {
             **asdict(shop),
             "reader": self.reader,
+            "web_port": shop.web_ports.get(self.name),
             "target": target,
             "datadir": str(self._directory / f"data-{self.name}"),
             "settings": {**broker.faust_settings(), **shop.settings},

@@ -133,7 +133,7 @@ def status() -> dict[str, Any]:
         "refunded": refunded,
         "waiting_for": [source.status().waiting_for for source in sources],
         "splits": {
-            split.name: [split.state, split.cursor, split.unacked, split.buffered]
+            split.name: [split.state, split.cursor, split.unacked, split.buffered, split.reason]
             for source in sources
             for split in source.status().splits
         },
@@ -153,7 +153,9 @@ async def tell_regularly() -> None:
 
 def main() -> None:
     """Run the worker."""
-    sys.argv = [sys.argv[0], "worker", "--without-web", "-l", "info"]
+    port = CONFIG["web_port"]
+    web = ["--web-port", str(port)] if port else ["--without-web"]
+    sys.argv = [sys.argv[0], "worker", "-l", "info", *web]
     app.main()
 
 
