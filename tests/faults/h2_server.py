@@ -247,8 +247,12 @@ class H2Server:
         self.target = f"[{self.at}]:{self.port}" if ":" in self.at else f"{self.at}:{self.port}"
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Accept no further connection; those that are there go on."""
         self._server.close()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
         for peer in self.peers:
             peer.writer.transport.abort()
         await asyncio.gather(*self._tasks)

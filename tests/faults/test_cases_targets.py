@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -224,9 +225,10 @@ async def test_T13_localhost_on_one_family_only(kind: Kind, at: str) -> None:
     known = {info[4][0] for info in socket.getaddrinfo("localhost", 1)}
     if at not in known:
         pytest.skip(f"localhost is only {known} here")
-    async with H2Server(two, at=at) as server:
-        async with consuming(f"localhost:{server.port}", kind) as rig:
-            await rig.has_seen(1, 2)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(H2Server(two, at=at))
+        rig = await stack.enter_async_context(consuming(f"localhost:{server.port}", kind))
+        await rig.has_seen(1, 2)
 
 
 async def test_T13_every_address_is_told(kind: Kind, closed_port: int) -> None:
@@ -265,8 +267,8 @@ def test_T15_what_is_missing_or_unknown(
 async def test_T14_the_next_server_takes_over(kind: Kind) -> None:
     async def ending(stream: Stream) -> None:
         await send_ticks(stream, 1)
-        stream.peer.server._server.close()
-        stream.abort()
+        stream.peer.server.close()
+        stream.fin()
 
     async with H2Server(ending) as first, H2Server(two) as second:
         targets: Any = [first.target, second.target]
