@@ -17,7 +17,8 @@ from .base import (
     Warn,
 )
 from .counts import Counts
-from .declared import DeclaredProtocol, ErrorField
+from .declared import DeclaredProtocol
+from .receiving import ErrorField
 from .snapshot import Marker
 
 __all__ = [
