@@ -42,6 +42,7 @@ __all__ = [
     "asked_after",
     "consuming",
     "in_turn",
+    "names_page",
     "scripted",
     "send_ticks",
     "threads",
@@ -88,6 +89,16 @@ def in_turn(*scripts: Script) -> Script:
         await scripts[min(number, len(scripts) - 1)](stream)
 
     return script
+
+
+def names_page(reason: str, status: int, cause: str) -> bool:
+    """Return whether a page of a web server or proxy is named for what it is.
+
+    Core reports the page's end when it comes in one packet with the headers.
+    """
+    return f"http2 header with status: {status} [{cause}" in reason or (
+        "the stream ended without a gRPC status: a web page, a proxy" in reason
+    )
 
 
 def threads() -> int:

@@ -30,6 +30,8 @@ from faust_grpc.testing import Replay, ScriptedServer, Send, Stall
 from faust_grpc.web.health import not_ready
 
 IDLE = Timeouts(idle_seconds=0.5)
+#: The reader in a thread looks for headers at intervals, which grow to a second.
+NOTICED_SECONDS = 2.0
 
 
 async def test_W14_a_proxy_that_hides_a_dead_backend(kind: Kind) -> None:
@@ -120,12 +122,12 @@ async def test_W20_a_snapshot_that_never_comes(kind: Kind) -> None:
         cursor=Cursor("tick.seq", into="after_seq"),
         skip="live",
         end_of_snapshot="live",
-        timeouts=Timeouts(sync_seconds=0.5),
+        timeouts=Timeouts(sync_seconds=NOTICED_SECONDS),
     ) as (server, rig):
         rigs.append(rig)
         await rig.until(lambda: rig.split.state == "open")
         await rig.until(lambda: len(server.streams) == 2)
-        assert rig.said("not synced: no event of the snapshot arrived for 0.5 s")
+        assert rig.said("not synced: no event of the snapshot arrived for 2 s")
         await rig.until(lambda: rig.seen == [1, 2])
         assert states == ["receiving"]
         assert unready == ["ticks/main: receiving"]
@@ -139,13 +141,13 @@ async def test_W23_a_request_that_matches_nothing(kind: Kind) -> None:
     async def nothing(stream: Stream) -> None:
         await stream.headers()
 
-    timeouts = Timeouts(first_message_seconds=0.3)
+    timeouts = Timeouts(first_message_seconds=NOTICED_SECONDS)
     async with scripted(
         nothing, kind, cursor=CURSOR, timeouts=timeouts, request={"sym": "NO SUCH"}
     ) as (server, rig):
         await rig.until(lambda: rig.warnings)
         (line,) = rig.warnings
-        assert "no message since the call was accepted 0.3 s ago: does anything match" in line
+        assert "no message since the call was accepted 2 s ago: does anything match" in line
         assert "{sym='NO SUCH'}" in line
         assert rig.split.state == "open"
         await server.streams[0].message(tick(1))

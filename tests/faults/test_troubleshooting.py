@@ -28,7 +28,7 @@ SECTION = "## Calls and streams"
 #: Makes one fault and waits until it was told; given the pattern of what is to be said.
 Fault = Callable[[Kind, "re.Pattern[str]"], Awaitable[None]]
 
-HEADERS_ONLY = Timeouts(first_message_seconds=0.2)
+MUTE = Timeouts(first_message_seconds=0.2)
 
 
 def quotes() -> list[str]:
@@ -194,9 +194,9 @@ FAULTS: dict[str, Fault] = {
     "[nothing listens on this address and port: …]": closed_port,
     "peer silent: nothing arrived for … s": hidden_death,
     "no message since the call was accepted … s ago: does anything match; the request: …": fault(
-        silent, timeouts=HEADERS_ONLY
+        silent, timeouts=Timeouts(first_message_seconds=2)
     ),
-    "no headers and no message for … s: …": fault(mute, timeouts=HEADERS_ONLY),
+    "no headers and no message for … s: …": fault(mute, timeouts=MUTE),
     "not synced: no event of the snapshot arrived for … s": fault(silent, **SNAPSHOT),
     "RESOURCE_EXHAUSTED: …; attempt 2 in": fault(refusing(8, "too many streams")),
     "its real status is hidden": long_text,
