@@ -234,16 +234,16 @@ class Connection:
 
     def _released(self, channel: _Channel, status: Status | None, opened: bool) -> None:
         """A call ended."""
-        unreachable = (
-            status is not None
-            and not opened
-            and not status.ours
-            and status.code is grpc.StatusCode.UNAVAILABLE
-        )
-        channel.failure = status if unreachable else None
-        self._endpoints.report(channel.endpoint, reached=not unreachable)
+        if self._closed or (status is not None and status.ours and not opened):
+            return  # it tells nothing about the server
+        if opened or status is None or status.code is not grpc.StatusCode.UNAVAILABLE:
+            channel.failure = None
+            self._endpoints.report(channel.endpoint, reached=True)
+            return
+        channel.failure = status
+        self._endpoints.report(channel.endpoint, reached=False)
         target = self.targets[channel.endpoint]
-        if status is not None and unreachable and proxy_of(target, self._proxy) is None:
+        if proxy_of(target, self._proxy) is None:
             self._diagnosis.look(target, status)
 
     def _retire(self, credentials: object) -> None:

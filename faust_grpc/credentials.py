@@ -15,7 +15,7 @@ from typing import TypeAlias
 from .exceptions import CredentialsError
 from .types import Metadata
 
-__all__ = ["CallMetadata", "MetadataProvider", "Pairs", "ask", "check_metadata"]
+__all__ = ["CallMetadata", "MetadataProvider", "Pairs", "ask", "check_metadata", "hide"]
 
 #: Metadata as people write it.
 Pairs: TypeAlias = "Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]]"
@@ -36,14 +36,6 @@ class CallMetadata(tuple[tuple[str, "str | bytes"], ...]):
 
     A provider may return one: gRPC sends metadata only when a call opens, so a call whose token
     is known to end is opened again before it does.
-
-    Arguments:
-        pairs: names to values, or pairs of them, as for ``metadata=``.
-        expires_at: when it ends: seconds since the epoch, or a ``datetime`` with a time zone.
-            ``None``: not known.
-
-    Raises:
-        CredentialsError: a name or a value that gRPC would refuse, or a time without zone.
     """
 
     expires_at: float | None
@@ -51,7 +43,16 @@ class CallMetadata(tuple[tuple[str, "str | bytes"], ...]):
     def __new__(
         cls, pairs: Pairs | None = None, *, expires_at: float | datetime | None = None
     ) -> CallMetadata:
-        """Check the pairs."""
+        """Check the pairs.
+
+        Arguments:
+            pairs: names to values, or pairs of them, as for ``metadata=``.
+            expires_at: when it ends: seconds since the epoch, or a ``datetime`` with a time zone.
+                ``None``: not known.
+
+        Raises:
+            CredentialsError: a name or a value that gRPC would refuse, or a time without zone.
+        """
         made = super().__new__(cls, check_metadata(pairs))
         if isinstance(expires_at, datetime):
             if expires_at.tzinfo is None:
@@ -71,13 +72,18 @@ class CallMetadata(tuple[tuple[str, "str | bytes"], ...]):
 
     def hide(self, text: str) -> str:
         """Return a text, of the server say, without the values that it repeats."""
-        for name, value in self:
-            if isinstance(value, bytes):
-                continue
-            for secret in (value, value.rpartition(" ")[2]):  # with and without "Bearer"
-                if len(secret) >= _SECRET_LENGTH:
-                    text = text.replace(secret, f"<{name}>")
-        return text
+        return hide(text, self)
+
+
+def hide(text: str, metadata: Metadata) -> str:
+    """Return a text with each value of metadata in it replaced by its name."""
+    for name, value in metadata:
+        if isinstance(value, bytes):
+            continue
+        for secret in (value, value.rpartition(" ")[2]):  # with and without "Bearer"
+            if len(secret) >= _SECRET_LENGTH:
+                text = text.replace(secret, f"<{name}>")
+    return text
 
 
 def check_metadata(pairs: Pairs | None) -> Metadata:

@@ -36,7 +36,7 @@ class Diagnosis:
 
     def __init__(self, tls: TLS | None) -> None:
         self._tls = tls
-        self._findings: dict[_Look, str] = {}
+        self._findings: dict[tuple[_Look, Target], str] = {}
         self._looked: dict[tuple[_Look, Target], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -54,8 +54,9 @@ class Diagnosis:
 
     def finding(self, status: Status) -> str:
         """Return what was found about such a failure, or ``""``."""
-        look = _look_for(status)
-        return self._findings.get(look, "") if look is not None else ""
+        wanted = _look_for(status)
+        found = [text for (look, _), text in self._findings.items() if look is wanted]
+        return "; ".join(filter(None, dict.fromkeys(found)))
 
     async def close(self) -> None:
         """End looks that are under way."""
@@ -69,7 +70,7 @@ class Diagnosis:
             found = await asyncio.wait_for(look.at(target, self._tls), TIMEOUT_SECONDS)
         except (OSError, asyncio.TimeoutError, ValueError):
             found = ""  # it cannot be seen from here either
-        self._findings[look] = found
+        self._findings[look, target] = found
 
 
 async def certificate_seen(target: Target, tls: TLS | None) -> str:

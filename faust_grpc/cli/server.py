@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ class Server:
 
     target: str
     tls: TLS | bool | None
-    metadata: Metadata
+    metadata: Metadata = field(repr=False)
 
     def connect(self) -> Connection:
         """Return a connection; raises ConfigurationError for what cannot be dialled."""

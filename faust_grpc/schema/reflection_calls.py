@@ -9,6 +9,7 @@ import grpc.aio
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import DecodeError
 
+from ..credentials import hide
 from ..exceptions import ReflectionFailed
 from ..types import Metadata
 from .reflection_messages import PATHS, Request, Response
@@ -95,7 +96,8 @@ class Conversation:
                 elif details == _LOST_BY_CORE and attempt < _ATTEMPTS:
                     attempt += 1
                 else:
-                    raise _failure(code, details) from exc
+                    # A server may repeat a token, and gRPC's own error would be shown with ours.
+                    raise _failure(code, hide(details, self._metadata)) from None
 
     async def _call(self, path: str, raw: bytes) -> bytes:
         # Bytes in, bytes out: the stubs ask for the serializers that this leaves out.

@@ -25,7 +25,8 @@ class Guarded(Scripted):
 
     async def handle(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         if dict(context.invocation_metadata() or ()).get("authorization") != "Bearer x":
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
+            token = dict(context.invocation_metadata() or ()).get("authorization", "none")
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"{token} is no token")
         async for answer in super().handle(requests, context):
             yield answer
 
@@ -69,8 +70,10 @@ async def test_M05_a_source_asks_with_its_own_tls_and_metadata(tmp_path: Path) -
         await feed.prepare()
         await feed.close(3.0)
         assert feed.plan.method.full_name == WATCH
-        feed = feed_of("wrong", {"authorization": "Bearer y"})
-        with pytest.raises(ReflectionFailed, match="reflection: UNAUTHENTICATED: no token"):
+        feed = feed_of("wrong", {"authorization": "Bearer stale-token"})
+        with pytest.raises(
+            ReflectionFailed, match="reflection: UNAUTHENTICATED: <authorization> is no token"
+        ):
             await feed.prepare()
         await feed.close(3.0)
     assert [sent["authorization"] for sent in script.metadata] == ["Bearer x"]

@@ -108,6 +108,7 @@ SIDEWAYS = {
     ("connection", "tls"),
     ("diagnosis", "targets"),
     ("proxies", "targets"),
+    ("schema", "credentials"),
     ("tls", "pems"),
     ("protocol", "decoding"),
     ("calls", "readers"),
