@@ -34,11 +34,11 @@ __all__ = [
     "CURSOR",
     "QUICK",
     "TICKS",
-    "Ask",
     "Consumer",
     "Ended",
     "Frame",
     "Kind",
+    "after_seq",
     "asked_after",
     "consuming",
     "in_turn",
@@ -67,10 +67,15 @@ def tick(number: int, **fields: Any) -> bytes:
     return raw
 
 
+def after_seq(request: bytes) -> int:
+    """Return the position that a request asks to resume behind."""
+    return int(Ask.FromString(request).after_seq)
+
+
 async def asked_after(stream: Stream) -> int:
     """Return the position that a call of a scripted server asks to resume behind."""
     (request,) = await stream.messages(1)
-    return int(Ask.FromString(request).after_seq)
+    return after_seq(request)
 
 
 async def send_ticks(stream: Stream, last: int, **fields: Any) -> None:

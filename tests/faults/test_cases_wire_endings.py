@@ -10,6 +10,7 @@ from consuming import (
     TICKS,
     Consumer,
     Kind,
+    after_seq,
     asked_after,
     consuming,
     in_turn,
@@ -22,7 +23,7 @@ from h2_server import ErrorCodes, Script, Stream
 
 from faust_grpc import Rule
 from faust_grpc.status import Verdict
-from faust_grpc.testing import Fail, ScriptedServer, Send, Stall
+from faust_grpc.testing import Fail, Replay, ScriptedServer, Send, Stall
 
 
 def then(rig: list[Consumer], count: int, end: Script) -> Script:
@@ -169,7 +170,8 @@ async def test_W17_error_text_beyond_every_limit(kind: Kind) -> None:
     """Its true status is lost: it is no quota, and tried again like any other."""
     end = Fail(grpc.StatusCode.UNAVAILABLE, "x" * 150_000)
     with ScriptedServer() as server:
-        server.script(TICKS, [Send(tick(1)), end], [Send(tick(2)), Stall()])
+        history = Replay([tick(1), tick(2)], after_seq)
+        server.script(TICKS, [Send(tick(1)), end], [history, Stall()])
         async with consuming(server.target, kind, cursor=CURSOR) as rig:
             await rig.has_seen(1, 2)
             (ended,) = rig.ended

@@ -12,10 +12,10 @@ import pytest
 from consuming import (
     CURSOR,
     TICKS,
-    Ask,
     Consumer,
     Frame,
     Kind,
+    after_seq,
     consuming,
     in_turn,
     scripted,
@@ -203,12 +203,9 @@ async def beating(rig: Consumer) -> AsyncIterator[Heartbeats]:
 async def test_W25_heartbeats_are_no_life_of_the_stream(kind: Kind) -> None:
     history: list[bytes] = []
 
-    def behind(request: bytes) -> int:
-        return int(Ask.FromString(request).after_seq)
-
     with ScriptedServer() as server:
         server.script("cases.feed.v1.Feed/Get", [Send(tick(1))])
-        server.script(TICKS, [Replay(history, behind), Stall()])
+        server.script(TICKS, [Replay(history, after_seq), Stall()])
         async with (
             consuming(server.target, kind, cursor=CURSOR, timeouts=IDLE) as rig,
             beating(rig) as beats,
