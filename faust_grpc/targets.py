@@ -103,10 +103,10 @@ def parse_target(text: str, environ: Mapping[str, str] = os.environ) -> Target:
     """
     if not isinstance(text, str) or not text.strip():
         raise TargetError(f"target={text!r}: is empty; {_FORMS}")
-    if any(character.isspace() or not character.isprintable() for character in text):
-        raise TargetError(f"target={text!r}: has white space in it; {_FORMS}")
     if "@" in text:  # the text may hold a password: do not repeat it
         raise TargetError("target: has '@' in it; give user names and passwords as metadata")
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise TargetError(f"target={text!r}: has white space in it; {_FORMS}")
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if colon and scheme in _WEB and rest.startswith("//"):
@@ -244,5 +244,5 @@ def _check_port(text: str, host: str, rest: str) -> None:
         raise TargetError(
             f"target={text!r}: has no port, and gRPC would dial 443: write '{host}:50051'"
         )
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not (port.isascii() and port.isdigit() and len(port) < 9 and 0 < int(port) < 65536):
         raise TargetError(f"target={text!r}: {port!r} is not a port: give a number from 1 to 65535")
