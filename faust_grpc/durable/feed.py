@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +20,7 @@ from ..connection import Connection
 from ..declaration import Declaration, Plan
 from ..exceptions import WriteFailed
 from ..feeds import Assigned, Feed
-from ..kafka import check_transactions, connection_options, producer
+from ..kafka import check_transactions, connection_options, is_mock, producer
 from ..protocol import DeclaredProtocol
 from ..schema import Method
 from ..sinks import TopicSink
@@ -30,7 +31,7 @@ from .posting import Posting
 from .saved import checkpoint_record, last_saved
 from .splits import DurableSplit, MayWrite, Outlet
 from .thread import LoopThread
-from .topics import create_topic, partition_count
+from .topics import create_topic, partition_count, retention_seconds
 from .writers import ExactlyOnceWriter, PlainWriter, SplitWriter, Writing
 
 __all__ = ["DurableFeed"]
@@ -80,6 +81,7 @@ class DurableFeed(Feed):
         self._reading: dict[tuple[Target, ...], Connection] = {}
         self._checkpoint_producer: Producer | None = None
         self._lock = threading.Lock()
+        self._retention_seconds = math.inf
 
     @property
     def _has_readers(self) -> bool:
@@ -109,8 +111,7 @@ class DurableFeed(Feed):
             name = self.declaration.name
             await asyncio.to_thread(check_transactions, self._options(), name)
         try:
-            if await asyncio.to_thread(create_topic, self._topic, self._options()):
-                logger.info("%s: made the topic %s", self.declaration.name, self.sink.name)
+            await asyncio.to_thread(self._declare_topic)
         except KafkaException as exc:
             # Every split looks again before it writes.
             logger.warning(
@@ -119,6 +120,13 @@ class DurableFeed(Feed):
                 self.sink.name,
                 exc.args[0].str(),
             )
+
+    def _declare_topic(self) -> None:
+        options, name = self._options(), self.sink.name
+        if create_topic(self._topic, options):
+            logger.info("%s: made the topic %s", self.declaration.name, name)
+        if self.declaration.timestamp is not None and not is_mock(options):
+            self._retention_seconds = retention_seconds(name, options)
 
     async def prepare(self) -> None:
         """As :meth:`Feed.prepare`; from here on there is a thread."""
@@ -196,6 +204,7 @@ class DurableFeed(Feed):
             split=split.name,
             with_headers=self.sink.headers,
             dead_topic=keep.get_topic_name() if isinstance(keep, TopicT) else None,
+            retention_seconds=self._retention_seconds,
             dead=lambda letter, kept: self._soon(self._keep, letter, kept),
             stopped=lambda reason: self._soon(self._tell_stopped, split.name, reason),
         )

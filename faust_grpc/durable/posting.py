@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException
@@ -20,6 +22,8 @@ from ..types import DeadLetter
 from .writers import SplitWriter
 
 __all__ = ["Posting"]
+
+logger = logging.getLogger(__name__)
 
 #: While the broker takes no more, how often to look whether it does again.
 _ROOM_SECONDS = 0.01
@@ -45,6 +49,7 @@ class Posting(Sink):
         split: name of the split.
         with_headers: write headers that say where a record came from.
         dead_topic: where dead letters go, in the same transaction; ``None``: not to a topic.
+        retention_seconds: how old a record may get before Kafka deletes it.
         dead: keeps a dead letter elsewhere, and calls back here once it is kept.
         stopped: called with the reason when the split needs a person.
     """
@@ -57,6 +62,7 @@ class Posting(Sink):
         split: str,
         with_headers: bool,
         dead_topic: str | None,
+        retention_seconds: float,
         dead: Callable[[DeadLetter, Callable[[], None]], None],
         stopped: Callable[[str], None],
     ) -> None:
@@ -65,6 +71,8 @@ class Posting(Sink):
         self._split = split
         self._headers = (("grpc-split", split.encode()),) if with_headers else ()
         self._dead_topic = dead_topic
+        #: Records of an earlier time than this are told of, once.
+        self._oldest_ms = int(1000 * max(0.0, time.time() - retention_seconds))
         self._dead = dead
         self._stopped = stopped
         self._outbox: deque[Delivery | _Letter] = deque()
@@ -176,11 +184,24 @@ class Posting(Sink):
             headers = [*more.items(), *own] if more else own and list(own)
             # Kafka has no time before 1970; 0 is now.
             time_ms = max(0, int(timestamp * 1000)) if timestamp is not None else 0
+            if 0 < time_ms < self._oldest_ms:
+                self._tell_of_age(timestamp)
             try:
                 add(key, value, time_ms, headers or None)
             except BufferError:
                 delivery.records = records[done:]
                 raise
+
+    def _tell_of_age(self, timestamp: float | None) -> None:
+        self._oldest_ms = 0
+        logger.warning(
+            "%s/%s: events are of %s, which is longer ago than the topic's retention.ms: Kafka "
+            "will delete them, perhaps before anybody reads them; give the topic a longer "
+            "retention=, or leave timestamp= out",
+            self._source,
+            self._split,
+            datetime.fromtimestamp(timestamp or 0, timezone.utc).isoformat(timespec="seconds"),
+        )
 
     def _fail(self, error: HostError) -> None:
         self._failure = error

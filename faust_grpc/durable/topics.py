@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,  # type: ignore[attr-defined]  # not in its __all__
+)
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TopicT
 
 from ..exceptions import HostError
 
-__all__ = ["create_topic", "partition_count"]
+__all__ = ["create_topic", "partition_count", "retention_seconds"]
 
 #: How long the broker may take for an answer.
 _ANSWER_SECONDS = 10.0
@@ -69,6 +73,26 @@ def partition_count(name: str, options: Mapping[str, Any]) -> int:
     if topic.error is not None:
         raise KafkaException(topic.error)
     return len(topic.partitions)
+
+
+def retention_seconds(name: str, options: Mapping[str, Any]) -> float:
+    """Return how old a record may get, by its own time, before Kafka deletes it; blocks.
+
+    Returns:
+        Seconds; infinite when nothing is deleted by time, or the broker does not tell.
+    """
+    topic = ConfigResource(ConfigResource.Type.TOPIC, name)
+    client = AdminClient(dict(options))
+    try:
+        config = client.describe_configs([topic], request_timeout=_ANSWER_SECONDS)[topic].result()
+    except KafkaException:
+        return math.inf
+    deletes = "delete" in config["cleanup.policy"].value
+    its_own_time = config["message.timestamp.type"].value == "CreateTime"
+    retention_ms = int(config["retention.ms"].value)
+    if not deletes or not its_own_time or retention_ms < 0:
+        return math.inf
+    return retention_ms / 1000
 
 
 def _topic_config(topic: TopicT) -> dict[str, str]:

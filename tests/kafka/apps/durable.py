@@ -30,7 +30,8 @@ app = faust.App(
     table_standby_replicas=CONFIG["standby"],
     **CONFIG["settings"],
 )
-topic = app.topic(CONFIG["topic"], key_type=str)
+# The orders are old: Kafka would delete them by their time.
+topic = app.topic(CONFIG["topic"], key_type=str, config={"retention.ms": -1})
 orders = GrpcSource(
     app,
     CONFIG["target"],
