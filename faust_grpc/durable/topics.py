@@ -6,11 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (
-    AdminClient,
-    ConfigResource,  # type: ignore[attr-defined]  # not in its __all__
-)
+from confluent_kafka import KafkaError, KafkaException, admin
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TopicT
 
@@ -81,7 +78,8 @@ def retention_seconds(name: str, options: Mapping[str, Any]) -> float:
     Returns:
         Seconds; infinite when nothing is deleted by time, or the broker does not tell.
     """
-    topic = ConfigResource(ConfigResource.Type.TOPIC, name)
+    resource: Any = admin.ConfigResource  # type: ignore[attr-defined]  # not in its __all__
+    topic = resource(resource.Type.TOPIC, name)
     client = AdminClient(dict(options))
     try:
         config = client.describe_configs([topic], request_timeout=_ANSWER_SECONDS)[topic].result()

@@ -348,3 +348,24 @@ async def test_recovery_seeks_between_fetches() -> None:
     may_end.set()
     await asyncio.gather(fetching, seeking)
     assert happened == ["fetched from 1", "sought"]
+
+
+def test_agents_of_a_source_with_a_sink_read_its_topic() -> None:
+    """As if it had been declared with the topic, whatever Faust made of it before."""
+    app = new_app()
+    topic, channel = app.topic("orders"), app.channel()
+
+    @app.agent(channel)
+    async def ours(stream: Any) -> None:
+        """Read a source."""
+
+    @app.agent(app.channel())
+    async def other(stream: Any) -> None:
+        """Read something else."""
+
+    assert ours.channel is channel
+    assert seams.redirect_agents(app, channel, topic) == [ours.name]
+    assert ours.channel is topic
+    assert list(ours.get_topic_names()) == ["orders"]
+    assert ours.channel_iterator.get_topic_name() == "orders"
+    assert other.channel is not topic
