@@ -73,16 +73,14 @@ class DeadLetters:
         delays = Delays(Backoff())
         while True:
             letter, kept = await self._queue.get()
-            while True:
-                if await self._kept(letter):
-                    break
+            while not await self._kept(letter, delays.attempts):
                 await asyncio.sleep(delays.next())
             delays.reset()
             self.waiting -= 1
             self.kept += 1
             kept()
 
-    async def _kept(self, letter: DeadLetter) -> bool:
+    async def _kept(self, letter: DeadLetter, failures: int) -> bool:
         try:
             if isinstance(self._keep, ChannelT):
                 sent = await self._keep.send(value=letter.raw, headers=letter.headers())
@@ -92,12 +90,13 @@ class DeadLetters:
                 if inspect.isawaitable(result):
                     await result
         except Exception as exc:  # a user's callable or the broker: any failure means "not kept"
-            logger.error(
-                "%s/%s: dead letter %d could not be kept, trying again: %r",
-                letter.source,
-                letter.split,
-                letter.position,
-                exc,
-            )
+            if failures & (failures + 1) == 0:  # the 1st, 2nd, 4th, 8th, … time
+                logger.error(
+                    "%s/%s: dead letter %d could not be kept, trying again: %r",
+                    letter.source,
+                    letter.split,
+                    letter.position,
+                    exc,
+                )
             return False
         return True
