@@ -73,7 +73,9 @@ class DeadLetters:
         delays = Delays(Backoff())
         while True:
             letter, kept = await self._queue.get()
-            while not await self._kept(letter, delays.attempts):
+            while True:
+                if await self._kept(letter, delays.attempts):
+                    break
                 await asyncio.sleep(delays.next())
             delays.reset()
             self.waiting -= 1
