@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from . import decode, path, recovery, table
+from . import decode, path, recovery, table, takeover
 from .report import aligned, machine
 
 
@@ -58,6 +58,16 @@ def recovery_command(rounds: int, target: str) -> None:
         factor = row["records_per_s"] / results["faust_recovery"]["records_per_s"]
         rate = f"{name:<20}{row['records_per_s']:>10,.0f} records/s"
         click.echo(f"{rate}{factor:>8.1f} x Faust's own{row['peak_mb']:>8.0f} MB", err=True)
+    _write(target, {"results": results, "machine": machine()})
+
+
+@main.command("takeover")
+@click.option("--rounds", default=3, show_default=True, help="Workers killed; the median counts.")
+@click.option("--json", "target", default="", help="Write JSON to a file, or - for stdout.")
+def takeover_command(rounds: int, target: str) -> None:
+    """A killed worker with a large table: seconds until its splits go on elsewhere."""
+    results = takeover.run(rounds)
+    click.echo(f"takeover {results['takeover']['seconds']:.1f} s", err=True)
     _write(target, {"results": results, "machine": machine()})
 
 

@@ -17,7 +17,7 @@ from faust_grpc.testing import Broker, broker
 
 from .running import medians, result_of
 
-__all__ = ["KEYS", "run"]
+__all__ = ["KEYS", "fill", "run"]
 
 #: Keys of the table, each written once: some seconds of each.
 KEYS = {"faust_recovery": 100_000, "source_recovery": 1_000_000}
@@ -30,7 +30,7 @@ def run(rounds: int) -> dict[str, dict[str, float]]:
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in KEYS}
     with tempfile.TemporaryDirectory() as folder, broker("kafka") as kafka:
         for variant, keys in KEYS.items():
-            _fill(kafka, f"{variant}-stock-changelog", keys)
+            fill(kafka, f"{variant}-stock-changelog", keys)
         for number in range(rounds):
             for variant, keys in KEYS.items():
                 row = result_of(
@@ -48,7 +48,14 @@ def run(rounds: int) -> dict[str, dict[str, float]]:
     return medians(rows, FIGURES)
 
 
-def _fill(kafka: Broker, topic: str, keys: int) -> None:
+def fill(kafka: Broker, topic: str, keys: int) -> None:
+    """Make a changelog of a table of whole numbers, with so many keys.
+
+    Arguments:
+        kafka: the broker.
+        topic: its name.
+        keys: how many.
+    """
     options = {"bootstrap.servers": kafka.bootstrap}
     admin = AdminClient(options)
     new = NewTopic(topic, PARTITIONS, 1, config={"cleanup.policy": "compact"})
