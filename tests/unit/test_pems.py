@@ -114,8 +114,9 @@ def test_what_the_system_trusts(tmp_path: Path) -> None:
 
 
 def test_the_system_s_own_file() -> None:
+    """Certificates, or one line that says where they were looked for."""
     try:
-        roots = system_roots({})
-    except CredentialsError:
-        pytest.skip("a system without trusted certificates")
-    assert roots.count(b"-----BEGIN CERTIFICATE-----") > 10
+        found = system_roots({}).decode()
+    except CredentialsError as exc:
+        found = str(exc)
+    assert found.count("-----BEGIN CERTIFICATE-----") > 10 or "SSL_CERT_FILE" in found
