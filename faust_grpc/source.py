@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ from .proxies import ProxyOption
 from .runner import Runner
 from .schema import SchemaOption, schema_from
 from .sinks import RecordEncoder, TopicSink, sink_from
+from .source_context import SourceContext, redirected, run_source
 from .splits import RunningSplit
 from .status import Rule
 from .targets import TargetOption, parse_targets
@@ -444,6 +446,59 @@ class GrpcSource(SourceChannel):
         Argument, result and errors are those of :meth:`pause`.
         """
         return await self._control.restart(split)
+
+    @asynccontextmanager
+    async def test_context(
+        self,
+        target: TargetOption | None = None,
+        *,
+        tls: TLS | bool | None = None,
+        splits: Collection[str] | None = None,
+        cursors: Mapping[str, CursorValue] | None = None,
+        agents: bool = True,
+        connect_seconds: float = 10.0,
+    ) -> AsyncIterator[SourceContext]:
+        """Run this source and its agents in a test, without a worker and without Kafka.
+
+        A real server is read as a worker would read it. Tables are empty and in memory, nothing
+        is saved. What agents send to topics needs a broker.
+
+        Arguments:
+            target: the server to read, for all splits; default: those that are declared.
+            tls: for this server; default: none.
+            splits: names of those to run; default: all.
+            cursors: by name of the split, the cursor behind which it begins.
+            agents: whether the source's agents run; events are collected anyway.
+            connect_seconds: how long the server may take for the method's types.
+
+        Raises:
+            ConfigurationError: the source writes into a topic (``sink=``), there is no such
+                split, or the declaration does not fit what the server has.
+            HostError: the server does not tell its types in time.
+        """
+        if self._sink is not None:
+            raise ConfigurationError(
+                f"{self.name}: test_context() of a source with sink=: its events go through a "
+                "topic; use a broker (faust_grpc.testing.broker), or agent.test_context()"
+            )
+        declaration = redirected(self.declaration, target, tls)
+        schema = declaration.schema
+        plan = declaration.plan(schema.method(declaration.method)) if schema.is_static else None
+        feed = Feed(self, declaration, plan)
+        feed.observers = self._feed.observers
+        usual, self._feed = self._feed, feed
+        try:
+            async with run_source(
+                self._runner,
+                feed,
+                splits=splits,
+                cursors=cursors or {},
+                agents=agents,
+                prepare_seconds=connect_seconds,
+            ) as context:
+                yield context
+        finally:
+            self._feed = usual
 
     def __repr__(self) -> str:
         declared = self.declaration

@@ -6,6 +6,7 @@ a test in ``tests/functional/test_seams*.py`` that fails when the host changes i
 
 from .agents import RestartingSupervisor, redirect_agents, restart_agents
 from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
+from .isolation import cloned_agents, tables_in_memory
 from .producer import follow_sends
 from .recovery import install_recovery, installed_load, read_committed
 from .streams import install_stream
@@ -16,6 +17,7 @@ __all__ = [
     "CheckpointTable",
     "RestartingSupervisor",
     "ask_for_rejoin",
+    "cloned_agents",
     "end_worker",
     "follow_sends",
     "install_recovery",
@@ -27,6 +29,7 @@ __all__ = [
     "restart_agents",
     "seek_between_fetches",
     "show_activity",
+    "tables_in_memory",
     "take_over_changelog",
     "watch_heartbeats",
 ]

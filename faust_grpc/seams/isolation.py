@@ -1,0 +1,82 @@
+"""An application taken apart for a test: its agents and tables, without its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import faust
+from faust.types import AgentT, AppT
+
+from ..changelog import Changelog
+from ..exceptions import HostError
+from .agents import RestartingSupervisor
+from .tables import take_over_changelog
+
+__all__ = ["cloned_agents", "tables_in_memory"]
+
+
+def cloned_agents(
+    app: AppT, channel: faust.Channel[Any], on_error: Callable[[BaseException], None]
+) -> list[AgentT[Any]]:
+    """Return copies of a source's agents, which know nothing of other event loops.
+
+    The agents themselves belong to the loop that they are first started in. Reads
+    ``Agent._channel_arg`` and ``Agent._on_error``. faust-streaming 0.15.
+
+    Arguments:
+        app: the application.
+        channel: the source.
+        on_error: told what an agent raised, before the agent's own ``on_error``.
+    """
+    return [
+        _clone(agent, channel, on_error)
+        for agent in app.agents.values()
+        if getattr(agent, "_channel_arg", None) is channel
+    ]
+
+
+def _clone(
+    agent: Any, channel: faust.Channel[Any], on_error: Callable[[BaseException], None]
+) -> AgentT[Any]:
+    own = agent._on_error
+
+    async def told(crashed: AgentT[Any], error: BaseException) -> None:
+        on_error(error)
+        if own is not None:
+            await own(crashed, error)
+
+    clone: AgentT[Any] = agent.clone(
+        channel=channel, on_error=told, supervisor_strategy=RestartingSupervisor
+    )
+    return clone
+
+
+@contextmanager
+def tables_in_memory(
+    app: AppT, changelog: Changelog, refuse: Callable[[HostError], None]
+) -> Iterator[None]:
+    """Give every table of an application an empty store in memory, and its own back at the end.
+
+    Sets ``Collection._data``, and ``send_changelog`` as :func:`take_over_changelog` does.
+    faust-streaming 0.15.
+
+    Arguments:
+        app: the application.
+        changelog: where writes go.
+        refuse: see :func:`take_over_changelog`.
+    """
+    kept: list[tuple[Any, Any]] = []
+    for table in app.tables.values():
+        of_table: Any = table
+        kept.append((of_table, of_table._data))
+        of_table._data = of_table._new_store_by_url("memory://")
+        if not table.is_global:
+            take_over_changelog(of_table, changelog, refuse)
+    try:
+        yield
+    finally:
+        for of_table, data in kept:
+            of_table._data = data
+            vars(of_table).pop("send_changelog", None)
