@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.cluster import Cluster
 from support.durable import DurableShop, read_written, sequences
@@ -19,7 +21,7 @@ from support.judge import read_topic
 from support.orders import OrderServer
 
 from faust_grpc.kafka import check_transactions, is_mock
-from faust_grpc.testing import Broker
+from faust_grpc.testing import Broker, broker
 
 EIGHT = tuple(f"r{number}" for number in range(8))
 
@@ -51,6 +53,13 @@ def make_durable(
             )
 
         yield make
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A Kafka of this test alone."""
+    with broker("kafka", directory=tmp_path / "kafka") as started:
+        yield started
 
 
 def start(cluster: Cluster, *names: str) -> None:
@@ -120,3 +129,102 @@ def test_ten_kills_exactly_once(make_durable: Callable[..., Cluster], seed: int)
     cluster.stop("w1", "w2")
     assert_once_and_in_order(cluster, least=2000)
     assert cluster.overlaps() == []
+
+
+@pytest.mark.timeout(300)
+def test_kills_at_least_once(make_durable: Callable[..., Cluster], seed: int) -> None:
+    """An idempotent producer, then the cursor: nothing is lost, and what is there twice is what was
+    written since the last cursor."""
+    kills = 3
+    cluster, chance = make_durable(delivery="at_least_once"), random.Random(seed)
+    start(cluster, "w1", "w2")
+    for _ in range(kills):
+        cluster.wait_processed(chance.randrange(50, 300))
+        name = chance.choice(["w1", "w2"])
+        cluster.kill(name)
+        start(cluster, name)
+    cluster.wait_processed(300)
+    cluster.stop("w1", "w2")
+
+    found, saved = written(cluster), checkpoints(cluster)
+    for region, numbers in found.items():
+        assert set(numbers) == set(range(1, saved[region] + 1)), region
+        first = dict.fromkeys(numbers)
+        assert list(first) == sorted(first), region
+        again = len(numbers) - len(first)
+        # A commit is due every 0.1 s; on a busy machine it takes longer.
+        assert again <= kills * cluster.shop.rate * 3, region
+    cluster.say(f"twice: { {region: len(n) - len(set(n)) for region, n in found.items()} }")
+    assert cluster.overlaps() == []
+
+
+@pytest.mark.timeout(300)
+def test_a_zombie_writes_nothing(make_durable: Callable[..., Cluster]) -> None:
+    """Halted for longer than its session, with transactions open: its splits go to the other
+    worker; resumed, it cannot commit what it had, and is a member again."""
+    cluster = make_durable()
+    start(cluster, "w1", "w2")
+    cluster.wait_settled(timeout=90)
+    for name in ("w1", "w2"):
+        cluster.halt(name)
+        cluster.wait_settled(timeout=90)
+        cluster.wait_processed(300)
+        cluster.resume(name)
+        cluster.wait_settled(timeout=90)
+    cluster.stop("w1", "w2")
+    assert_once_and_in_order(cluster, least=600)
+
+
+def test_agents_read_all_of_it(make_durable: Callable[..., Cluster]) -> None:
+    """Agents of the source, on two workers, get every order from the topic, once and in order."""
+    cluster = make_durable(regions=("r0", "r1", "r2", "r3"), agent=True, limit=2000)
+    start(cluster, "w1", "w2")
+
+    def read() -> dict[str, list[list[int]]]:
+        parts = [cluster.status(name).get("read", {}) for name in ("w1", "w2")]
+        return {
+            r: [span for part in parts for span in part.get(r, [])] for r in cluster.shop.regions
+        }
+
+    def all_of_it() -> bool:
+        return all(
+            sum(last - first + 1 for first, last in spans) >= 2000 for spans in read().values()
+        )
+
+    cluster.wait(all_of_it, 90, "agents to get 2000 orders of each region")
+    cluster.stop("w1", "w2")
+    assert_once_and_in_order(cluster, least=2000)
+    for region, spans in read().items():
+        # A rebalance may have Faust deliver again what its group had not committed.
+        numbers = {n for first, last in spans for n in range(first, last + 1)}
+        assert numbers == set(range(1, 2001)), region
+
+
+@pytest.mark.timeout(300)
+def test_K04_broker_away(make_durable: Callable[..., Cluster], own_broker: Broker) -> None:
+    """The broker is away for a minute: memory and buffers are bounded, the server is held back, no
+    cursor is saved beyond what is written, and nothing is lost or there twice."""
+    cluster = make_durable(broker=own_broker, rate=2000, regions=("r0", "r1"))
+    start(cluster, "w1")
+    cluster.wait_processed(2000)
+    before = psutil.Process(cluster.members["w1"].pid).memory_info().rss
+    own_broker.kill()
+    cluster.say("kill the broker")
+    away = time.monotonic()
+    full = {"r0": 0, "r1": 0}
+
+    def a_minute_later() -> bool:
+        for region, (_, _, _, buffered, *_) in cluster.status("w1")["splits"].items():
+            full[region] = max(full[region], buffered)
+        return time.monotonic() - away > 60
+
+    cluster.wait(a_minute_later, 90, "a minute")
+    grown = psutil.Process(cluster.members["w1"].pid).memory_info().rss - before
+    cluster.say(f"read ahead at most {full}, memory grew by {grown / 1e6:.0f} MB")
+    assert max(full.values()) <= 4096 + 1
+    assert grown < 200e6
+    own_broker.restart()
+    cluster.say("start the broker")
+    cluster.wait_processed(2000, timeout=120)
+    cluster.stop("w1")
+    assert_once_and_in_order(cluster, least=4000)
