@@ -34,6 +34,12 @@ class Cursor:
             exclusive ("after 41"), 1 when it is inclusive ("from 42"); or a callable.
         start: the position to begin with when nothing was saved yet; ``None`` leaves the request
             as it is.
+        rewind: for integer positions that are coarse, or that come a little out of order: messages
+            from so many positions before the last are asked for again. ``dedupe`` drops those that
+            were received.
+        dedupe: what is different in every message: a field path or a callable. A message that was
+            received lately, in this process, is dropped and counted.
+        dedupe_window: how many of the last messages are remembered for that.
         on_lost: what happens when the server can no longer resume from the position: ``"fail"``
             stops the split and says how to go on, ``"earliest"`` and ``"latest"`` go on from the
             oldest or newest that there is; what is missing is counted as lost.
@@ -46,6 +52,9 @@ class Cursor:
     into: str
     advance: int | Callable[[Any], CursorValue] = 0
     start: CursorValue | None = None
+    rewind: int = 0
+    dedupe: str | Callable[[Any], Any] | None = None
+    dedupe_window: int = 10_000
     on_lost: Literal["fail", "earliest", "latest"] = "fail"
     earliest: CursorValue | None = None
     latest: CursorValue | None = None
@@ -54,6 +63,11 @@ class Cursor:
         if self.on_lost not in ("fail", "earliest", "latest"):
             raise ConfigurationError(
                 f"Cursor(on_lost={self.on_lost!r}): must be 'fail', 'earliest' or 'latest'"
+            )
+        if self.rewind < 0 or self.dedupe_window < 1:
+            raise ConfigurationError(
+                f"Cursor(rewind={self.rewind}, dedupe_window={self.dedupe_window}): must not be "
+                "negative, and at least 1"
             )
 
     def bind(self, request: Descriptor, response: Descriptor) -> BoundCursor:
@@ -78,6 +92,11 @@ class Cursor:
                     f"{request.full_name}.{self.into} is {target}; "
                     "give advance= a callable that converts"
                 )
+        if self.rewind and target != "int":
+            raise ConfigurationError(
+                f"Cursor(rewind={self.rewind}): {request.full_name}.{self.into} is {target}; only "
+                "an integer can be rewound"
+            )
         if not callable(self.advance) and self.advance and target != "int":
             raise ConfigurationError(
                 f"Cursor(advance={self.advance!r}): {request.full_name}.{self.into} is "
@@ -87,7 +106,22 @@ class Cursor:
         if kind is not None:
             for option in ("start", "earliest", "latest"):
                 _check_position(option, getattr(self, option), kind)
-        return BoundCursor(self, kind, read, write)
+        return BoundCursor(self, kind, read, write, self._identity(response))
+
+    def _identity(self, response: Descriptor) -> Callable[[Any], Any] | None:
+        if self.dedupe is None or callable(self.dedupe):
+            return guarded(self.dedupe, "the cursor's dedupe callable") if self.dedupe else None
+        try:
+            kind = kind_of(response, self.dedupe)
+            identity = getter(response, self.dedupe)
+        except FieldError as exc:
+            raise FieldError(f"Cursor(dedupe={self.dedupe!r}): {exc}") from exc
+        if kind in ("map", "message", "repeated"):
+            raise ConfigurationError(
+                f"Cursor(dedupe={self.dedupe!r}): {response.full_name}.{self.dedupe} is {kind}; "
+                "name a scalar in it, or give a callable"
+            )
+        return identity
 
 
 class BoundCursor:
@@ -99,9 +133,10 @@ class BoundCursor:
             convert between the two ends.
         read: message → position or ``None``.
         write: (request, position) → sets the request's field.
+        identity: message → what is different in every one; ``None``: repeats are told by position.
     """
 
-    __slots__ = ("_write", "declared", "kind", "read")
+    __slots__ = ("_write", "declared", "identity", "kind", "read")
 
     def __init__(
         self,
@@ -109,7 +144,9 @@ class BoundCursor:
         kind: str | None,
         read: Callable[[Any], CursorValue | None],
         write: Callable[[Message, Any], None],
+        identity: Callable[[Any], Any] | None = None,
     ) -> None:
+        self.identity = identity
         self.declared = declared
         self.kind = kind
         self.read = read
@@ -148,6 +185,8 @@ class BoundCursor:
     def resume(self, request: Message, position: CursorValue) -> Message:
         """Return a copy of the request that resumes behind a position."""
         advance = self.declared.advance
+        if self.declared.rewind and isinstance(position, int):
+            position = max(0, position - self.declared.rewind - 1)
         if callable(advance):
             value: Any = advance(position)
         elif advance and isinstance(position, int):

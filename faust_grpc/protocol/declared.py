@@ -175,7 +175,8 @@ class DeclaredProtocol(Receiving):
         request = self._request
         if self._cursor is not None and self.last is not None:
             request = self._cursor.resume(request, self.last)
-            self._catching_up = type(self.last) is int
+            # Positions out of order tell nothing about repeats.
+            self._catching_up = type(self.last) is int and self._recent is None
         elif self._accepted:
             self.counts.possible_gaps += 1
         self.counts.calls += 1

@@ -17,6 +17,7 @@ from ..types import CursorValue
 from .base import Action, Checkpoint, Dead, Finish, Protocol, Stop, Synced
 from .counts import Counts
 from .poison import Poison
+from .recent import Recent
 from .snapshot import Marker, Snapshot
 
 __all__ = ["ErrorField", "Fault", "Receiving"]
@@ -99,6 +100,11 @@ class Receiving(Protocol):
         self._cursor = cursor
         self._error = error
         self._snapshot.marker = marker
+        identity = cursor.identity if cursor is not None else None
+        if cursor is None or identity is None:
+            self._recent: Recent | None = None
+        else:
+            self._recent = Recent(identity, cursor.declared.dedupe_window)
         self._compile()
 
     def message(self, raw: bytes) -> Iterable[Action]:
@@ -122,6 +128,9 @@ class Receiving(Protocol):
                     self.counts.cursor_regressions += 1
                     cursor = None
             records = self._records(message)
+            if self._recent is not None and self._recent.knows(message):
+                self.counts.repeated += 1
+                return self._synced() if completes else ()
         except DataError as exc:
             actions = self._undecodable(raw, cursor, before, str(exc))
             return (*actions, *self._synced()) if completes else actions
