@@ -22,6 +22,9 @@ _COMPARE_SECONDS = 2.0
 
 _TEXT_SIZE = 200
 
+#: Between two looks at what a split waits for.
+_LOOK_SECONDS = 0.1
+
 
 class Finding(NamedTuple):
     """What one check found."""
@@ -123,19 +126,30 @@ async def _read(feed: Feed, name: str, seconds: float) -> Finding:
     split.start()
     check = f"read {name}"
     try:
-        text = await asyncio.wait_for(trial.found, seconds)
-        return Finding(check, "ok", text)
-    except asyncio.TimeoutError:
-        pass
+        reason = await _patience(split, trial.found, seconds)
+        if trial.found.done():
+            return Finding(check, "ok", trial.found.result())
+        if split.state is SplitState.OPEN:
+            return Finding(check, "ok", f"the call is open; no message within {seconds:g} s")
+        text = f"not within {seconds:g} s: {reason or split.state.value}"
+        return Finding(check, "failed", text)
     except FaustGrpcError as error:
         return Finding(check, "failed", str(error))
     finally:
-        state, reason = split.state, split.reason
         split.cancel()
         await split.closed()
-    if state is SplitState.OPEN:
-        return Finding(check, "ok", f"the call is open; no message within {seconds:g} s")
-    return Finding(check, "failed", f"not within {seconds:g} s: {state.value}: {reason or '-'}")
+
+
+async def _patience(split: RunningSplit, found: asyncio.Future[str], seconds: float) -> str:
+    """Wait for a message; return why there is none, as far as calls ended meanwhile."""
+    reason = ""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not found.done() and loop.time() < deadline:
+        await asyncio.wait({found}, timeout=min(_LOOK_SECONDS, seconds))
+        if split.state is SplitState.WAITING:
+            reason = split.reason
+    return reason
 
 
 class _Trial:
