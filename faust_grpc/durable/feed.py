@@ -166,7 +166,9 @@ class DurableFeed(Feed):
         self.splits[declared.name] = split
         if self._held:
             split.hold()
-        if assigned.paused:
+        if assigned.lost:
+            split.stop(assigned.lost)
+        elif assigned.paused:
             split.pause(assigned.paused)
         else:
             split.start()

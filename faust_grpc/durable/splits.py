@@ -213,6 +213,7 @@ class DurableSplit(RunningSplit):
         """Take over, then read, write and commit until something fails."""
         outlet = self._outlet
         self._tell_state(SplitState.IDLE, "takes over from the last owner")
+        await self._owned()  # a zombie would fence the new owner off
         writer = await self._blocking(outlet.writer, self._may_write)
         try:
             await self._blocking(writer.open)
