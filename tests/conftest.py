@@ -1,4 +1,7 @@
-"""Servers, brokers and workers for all tests; everything started here ends with its test."""
+"""Servers, brokers and workers for all tests; everything started here ends with its test.
+
+``kafka_broker``, the real Kafka of the session, comes with the package's own plugin.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,6 @@ from faust_grpc.testing import Broker, broker
 def mock_broker() -> Iterator[Broker]:
     """A fresh mock broker."""
     with broker("mock") as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def kafka_broker() -> Iterator[Broker]:
-    """The real Kafka of the session: use topics and groups of your own, leave it running."""
-    with broker("kafka") as started:
         yield started
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,70 +12,17 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.message import Message
 
 from ..exceptions import ConfigurationError
 from ..types import Metadata
 from .processes import free_port, wait_until
 from .reflection import ReflectionHandler
+from .steps import Fail, GoAway, Payload, Poison, Replay, Reset, Send, Stall, Step
 
-__all__ = ["End", "Fail", "ReceivedCall", "Replay", "Reset", "ScriptedServer", "Send", "Stall"]
+__all__ = ["ReceivedCall", "ScriptedServer"]
 
-Payload: TypeAlias = "bytes | Message"
-"""A message to send: a protobuf message, or any bytes, well-formed or not."""
-
-
-@dataclass(frozen=True, init=False)
-class Send:
-    """Send messages."""
-
-    messages: tuple[Payload, ...]
-
-    def __init__(self, *messages: Payload) -> None:
-        object.__setattr__(self, "messages", messages)
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Send the part of a history that comes after the caller's cursor.
-
-    Arguments:
-        history: the messages in order; may grow between calls.
-        after: reads the cursor from the first request: how many messages to pass over.
-    """
-
-    history: Sequence[Payload]
-    after: Callable[[bytes], int]
-
-
-@dataclass(frozen=True)
-class Stall:
-    """Keep the call open and silent until the caller or the server ends it.
-
-    The test goes on by hand meanwhile: :meth:`ReceivedCall.send`, :meth:`ReceivedCall.proceed`.
-    """
-
-
-@dataclass(frozen=True)
-class End:
-    """End the call with OK (as does the end of the script)."""
-
-
-@dataclass(frozen=True)
-class Fail:
-    """End the call with a status other than OK."""
-
-    code: grpc.StatusCode
-    details: str = ""
-    trailing_metadata: Metadata = ()
-
-
-@dataclass(frozen=True)
-class Reset:
-    """Break the call off (RST_STREAM), without a status from the server."""
-
-
-Step: TypeAlias = "Send | Replay | Stall | End | Fail | Reset"
+#: The port of a server that sent GOAWAY is free again as soon as its listener is closed.
+_LISTEN_SECONDS = 5.0
 
 _Feed: TypeAlias = "queue.SimpleQueue[Payload | None]"
 
@@ -87,6 +34,7 @@ class ReceivedCall:
     Attributes:
         path: ``/package.Service/Method``.
         metadata: what the caller sent, values of ``-bin`` names as bytes.
+        peer: the address and port it came from: those of one connection.
         requests: serialized requests so far; grows on methods with a stream of requests.
         sent: messages sent so far.
         over: the call ended, whoever ended it.
@@ -94,6 +42,7 @@ class ReceivedCall:
 
     path: str
     metadata: Metadata
+    peer: str = ""
     requests: list[bytes] = field(default_factory=list)
     sent: int = 0
     over: bool = False
@@ -145,6 +94,8 @@ class ScriptedServer:
         self._calls_at_once = calls_at_once
         self._files = FileDescriptorSet.FromString(files) if isinstance(files, bytes) else files
         self._server: grpc.Server | None = None
+        #: They sent GOAWAY; their calls may still go on.
+        self._ending: list[grpc.Server] = []
         self._threads: ThreadPoolExecutor | None = None
 
     @property
@@ -171,17 +122,33 @@ class ScriptedServer:
             self._served[path] = 0
 
     def start(self) -> None:
-        """Listen, on the same port as before."""
+        """Listen, on the same port as before.
+
+        Raises:
+            NotReady: the port is taken.
+        """
         self._threads = ThreadPoolExecutor(self._calls_at_once, "scripted-server")
+        self._listen()
+
+    def _listen(self) -> None:
+        """Begin to serve, in the threads that there are."""
+        assert self._threads is not None
         server = grpc.server(self._threads, [_Handlers(self)], options=self._options)
         if self._files is not None:
             server.add_generic_rpc_handlers([ReflectionHandler(self._files)])
-        if self._credentials is None:
-            server.add_insecure_port(self.target)
-        else:
-            server.add_secure_port(self.target, self._credentials)
+        wait_until(lambda: self._bound(server), _LISTEN_SECONDS, f"port {self.port}, to listen on")
         server.start()
         self._server = server
+
+    def _bound(self, server: grpc.Server) -> bool:
+        try:
+            if self._credentials is None:
+                server.add_insecure_port(self.target)
+            else:
+                server.add_secure_port(self.target, self._credentials)
+        except RuntimeError:  # gRPC's "Failed to bind"
+            return False
+        return True
 
     def stop(self, grace: float | None = None) -> None:
         """Close the port and end all calls; :meth:`start` opens it again.
@@ -192,9 +159,28 @@ class ScriptedServer:
         """
         if self._server is None or self._threads is None:
             return
-        self._server.stop(grace).wait()
+        for ended in [server.stop(grace) for server in (self._server, *self._ending)]:
+            ended.wait()
+        self._ending.clear()
         self._threads.shutdown()
         self._server = None
+
+    def goaway(self, grace_seconds: float = 5.0) -> None:
+        """Send GOAWAY on every connection, and listen again at once.
+
+        Arguments:
+            grace_seconds: how long open calls may go on; then they are broken off. New calls come
+                on new connections.
+        """
+        if self._server is not None:
+            self._server.stop(grace_seconds)
+            self._ending.append(self._server)
+            self._listen()
+
+    def drop(self) -> None:
+        """Break off every call and close every connection; the server is back at once."""
+        self.stop()
+        self.start()
 
     def wait_for_calls(self, count: int, timeout: float = 10.0) -> ReceivedCall:
         """Wait until so many calls were received in all, and return the last of them.
@@ -242,14 +228,15 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic on
         metadata = tuple(handler_call_details.invocation_metadata)
 
         def serve(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            call = ReceivedCall(path, tuple((name, value) for name, value in metadata))
-            yield from _serve(self._server.calls, call, steps, requests, context)
+            pairs = tuple((name, value) for name, value in metadata)
+            call = ReceivedCall(path, pairs, context.peer())
+            yield from _serve(self._server, call, steps, requests, context)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
 
 def _serve(
-    calls: list[ReceivedCall],
+    server: ScriptedServer,
     call: ReceivedCall,
     steps: tuple[Step, ...],
     requests: Iterator[bytes],
@@ -266,9 +253,9 @@ def _serve(
     except (StopIteration, grpc.RpcError):
         return
     threading.Thread(target=_record, args=(call, requests), daemon=True).start()
-    calls.append(call)
+    server.calls.append(call)
     context.send_initial_metadata(())
-    for message in _messages(call, steps, context):
+    for message in _messages(server, call, steps, context):
         yield message if isinstance(message, bytes) else message.SerializeToString()
         call.sent += 1
 
@@ -282,11 +269,18 @@ def _record(call: ReceivedCall, requests: Iterator[bytes]) -> None:
 
 
 def _messages(
-    call: ReceivedCall, steps: tuple[Step, ...], context: grpc.ServicerContext
+    server: ScriptedServer,
+    call: ReceivedCall,
+    steps: tuple[Step, ...],
+    context: grpc.ServicerContext,
 ) -> Iterator[Payload]:
     for step in steps:
         if isinstance(step, Send):
             yield from step.messages
+        elif isinstance(step, Poison):
+            yield step.raw
+        elif isinstance(step, GoAway):
+            server.goaway(step.grace_seconds)
         elif isinstance(step, Replay):
             yield from step.history[step.after(call.request) :]
         elif isinstance(step, Stall):

@@ -10,6 +10,7 @@ import grpc
 import pytest
 import trustme
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
@@ -19,6 +20,8 @@ from faust_grpc.exceptions import ConfigurationError
 from faust_grpc.testing import (
     End,
     Fail,
+    GoAway,
+    Poison,
     Replay,
     Reset,
     ScriptedServer,
@@ -92,6 +95,46 @@ def test_fails_with_code_details_and_metadata(server: ScriptedServer, stream: Op
 def test_reset_breaks_the_call_off(server: ScriptedServer, stream: Open) -> None:
     server.script(METHOD, Reset())
     assert status_of(stream(b"")) is grpc.StatusCode.CANCELLED
+
+
+def test_poison_is_no_message(server: ScriptedServer, stream: Open) -> None:
+    server.script(METHOD, [Poison(), Poison(b"\x0a\x05x")])
+    for raw in stream(b""):
+        with pytest.raises(DecodeError):
+            Timestamp.FromString(raw)
+
+
+def test_goaway_lets_the_call_go_on_and_the_next_one_comes_on_another_connection(
+    server: ScriptedServer, stream: Open
+) -> None:
+    server.script(METHOD, [Send(b"one"), GoAway(60.0), Send(b"two"), Stall(), Send(b"three")])
+    first = stream(b"", wait_for_ready=True)
+    assert [next(first), next(first)] == [b"one", b"two"]
+    second = stream(b"", wait_for_ready=True)
+    assert next(second) == b"one"
+    assert server.calls[0].peer != server.calls[1].peer
+    server.calls[0].proceed()
+    assert list(first) == [b"three"]
+    server.stop()
+    assert server.calls[1].over, "the other call is broken off, whatever was granted"
+
+
+def test_goaway_is_not_for_ever(server: ScriptedServer, stream: Open) -> None:
+    server.script(METHOD, [GoAway(grace_seconds=0.1), Stall()])
+    assert status_of(stream(b"", wait_for_ready=True)) in (
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNAVAILABLE,
+    )
+
+
+def test_drop_closes_the_connections_and_is_back(server: ScriptedServer, stream: Open) -> None:
+    server.script(METHOD, Stall(), Send(b"again"))
+    call = stream(b"")
+    server.wait_for_calls(1)
+    server.drop()
+    assert status_of(call) in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+    assert list(stream(b"", wait_for_ready=True)) == [b"again"]
+    assert server.calls[0].peer != server.calls[1].peer
 
 
 def test_replays_what_comes_after_the_cursor(server: ScriptedServer, stream: Open) -> None:
