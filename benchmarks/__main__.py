@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from . import decode, path, recovery, table, takeover
+from . import decode, durable, path, recovery, table, takeover
 from .report import aligned, machine
 
 
@@ -32,6 +32,16 @@ def path_command(rounds: int, target: str) -> None:
 def table_command(rounds: int, target: str) -> None:
     """Events into a table: events per second and CPU per event, by number of keys."""
     results = table.run(rounds)
+    click.echo(aligned(results), err=True)
+    _write(target, {"results": results, "machine": machine()})
+
+
+@main.command("durable")
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds; medians count.")
+@click.option("--json", "target", default="", help="Write JSON to a file, or - for stdout.")
+def durable_command(rounds: int, target: str) -> None:
+    """One stream into a topic, exactly once: records per second and CPU per record."""
+    results = durable.run(rounds)
     click.echo(aligned(results), err=True)
     _write(target, {"results": results, "machine": machine()})
 
