@@ -99,7 +99,8 @@ def show(source: str, app_name: str, as_json: bool, split: str | None) -> None:
 def set_cursor(
     source: str, app_name: str, split: str | None, to: str, as_json: bool, **how: Any
 ) -> None:
-    """Let a split of SOURCE resume behind a position; 'earliest' forgets it.
+    """Let a split of SOURCE resume behind a position; 'earliest' forgets it, and
+    'latest' is what Cursor(latest=...) says.
 
     Bytes are given as base64. The position before is printed, to go back to.
 
@@ -113,7 +114,7 @@ def set_cursor(
     opened = _Source(app_name, source)
     change = _Change(opened, **how)
     chosen = _chosen(change.before, split)
-    cursor = None if to == "earliest" else parse_cursor(to, opened.kind(change.before))
+    cursor = opened.position(to, change.before)
     change.make({chosen: cursor}, as_json=as_json)
 
 
@@ -161,16 +162,29 @@ class _Source:
             self.app, source, declared.splits, self.kafka_options, runner.transactional_ids()
         )
 
-    def kind(self, splits: Iterable[SavedSplit]) -> str | None:
-        """Return what positions are, from the declaration or from what is saved.
+    def position(self, to: str, splits: Iterable[SavedSplit]) -> CursorValue | None:
+        """Return the position that ``--to`` means; ``None`` to begin as the first start did.
 
         Raises:
-            ConfigurationError: the source has no cursor.
+            ConfigurationError: the source has no cursor, or none like that.
         """
-        if self.feed.declaration.cursor is None:
+        cursor = self.feed.declaration.cursor
+        if cursor is None:
             raise ConfigurationError(
                 f"source {self.name!r} has no cursor=: there is nothing to set"
             )
+        if to == "earliest":
+            return None
+        if to != "latest":
+            return parse_cursor(to, self._kind(splits))
+        if cursor.latest is None:
+            raise ConfigurationError(
+                "--to latest: which position stands for the newest? Declare Cursor(latest=...)"
+            )
+        return cursor.latest
+
+    def _kind(self, splits: Iterable[SavedSplit]) -> str | None:
+        """Return what positions are, from the declaration or from what is saved."""
         plan = self.feed.plan
         if plan is not None and plan.cursor is not None and plan.cursor.kind is not None:
             return plan.cursor.kind
