@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -69,7 +70,7 @@ class ScriptedServer:
     It runs in threads of its own, so that tests with and without an event loop can use it.
 
     Arguments:
-        files: descriptor set (or its bytes) to answer server reflection from; none by default.
+        files: see :meth:`describe`; without it server reflection is not offered.
         credentials: for TLS.
         options: of the gRPC server, for example ``("grpc.max_connection_age_ms", 500)``.
         calls_at_once: calls that can be open at the same time.
@@ -78,7 +79,7 @@ class ScriptedServer:
     def __init__(
         self,
         *,
-        files: FileDescriptorSet | bytes | None = None,
+        files: FileDescriptorSet | bytes | Path | None = None,
         credentials: grpc.ServerCredentials | None = None,
         options: Iterable[tuple[str, Any]] = (),
         calls_at_once: int = 64,
@@ -92,7 +93,9 @@ class ScriptedServer:
         self._credentials = credentials
         self._options = [("grpc.so_reuseport", 0), *options]
         self._calls_at_once = calls_at_once
-        self._files = FileDescriptorSet.FromString(files) if isinstance(files, bytes) else files
+        self._reflection: ReflectionHandler | None = None
+        if files is not None:
+            self.describe(files)
         self._server: grpc.Server | None = None
         #: They sent GOAWAY; their calls may still go on.
         self._ending: list[grpc.Server] = []
@@ -121,6 +124,19 @@ class ScriptedServer:
             self._scripts[path] = steps
             self._served[path] = 0
 
+    def describe(self, files: FileDescriptorSet | bytes | Path) -> None:
+        """Answer server reflection from now on.
+
+        Arguments:
+            files: a descriptor set, its bytes, or the path of a file with them, as ``protoc
+                --include_imports --descriptor_set_out=FILE`` writes it.
+        """
+        if isinstance(files, Path):
+            files = files.read_bytes()
+        if isinstance(files, bytes):
+            files = FileDescriptorSet.FromString(files)
+        self._reflection = ReflectionHandler(files)
+
     def start(self) -> None:
         """Listen, on the same port as before.
 
@@ -134,8 +150,6 @@ class ScriptedServer:
         """Begin to serve, in the threads that there are."""
         assert self._threads is not None
         server = grpc.server(self._threads, [_Handlers(self)], options=self._options)
-        if self._files is not None:
-            server.add_generic_rpc_handlers([ReflectionHandler(self._files)])
         wait_until(lambda: self._bound(server), _LISTEN_SECONDS, f"port {self.port}, to listen on")
         server.start()
         self._server = server
@@ -224,7 +238,8 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic on
         path = handler_call_details.method
         steps = self._server._next_script(path)
         if steps is None:
-            return None
+            reflection = self._server._reflection
+            return None if reflection is None else reflection.service(handler_call_details)
         metadata = tuple(handler_call_details.invocation_metadata)
 
         def serve(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:

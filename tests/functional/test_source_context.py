@@ -41,7 +41,7 @@ async def add(stream: faust.StreamT[Any]) -> None:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer(files=ORDERS.read_bytes()) as started:
+    with ScriptedServer(files=ORDERS) as started:
         yield started
 
 
