@@ -15,12 +15,20 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["JsonLines", "json_line", "print_code", "print_json", "print_table", "say"]
+__all__ = [
+    "JsonLines",
+    "json_line",
+    "print_code",
+    "print_json",
+    "print_table",
+    "printable",
+    "say",
+]
 
 
 def say(text: str) -> None:
     """Print a line for people on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def print_code(text: str, language: str) -> None:
@@ -50,7 +58,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         columns: their names.
         rows: their texts, which may be anything that a server sent.
     """
-    texts = [[_printable(cell) for cell in row] for row in rows]
+    texts = [[printable(cell) for cell in row] for row in rows]
     console = Console()
     if not console.is_terminal:
         widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
@@ -64,7 +72,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console.print(table)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return a text without anything that could steer a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 

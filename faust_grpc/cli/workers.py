@@ -14,6 +14,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import click
 
 from ..exceptions import ConfigurationError, HostError
+from .output import printable
 
 __all__ = ["WorkerPages", "token_option", "url_option"]
 
@@ -122,6 +123,6 @@ def _parsed(url: str, body: bytes) -> dict[str, Any]:
 
 def _reason(error: HTTPError) -> str:
     try:
-        return str(json.loads(error.read())["error"])
+        return printable(str(json.loads(error.read())["error"]))
     except (ValueError, KeyError, TypeError):
         return f"HTTP status {error.code}: is it a worker with sources?"

@@ -20,6 +20,7 @@ from .cluster import FORWARDED, cluster_status
 from .health import Require, not_ready, requirement
 from .history import History
 from .page import page, policy
+from .port import OwnPort
 from .status import worker_status
 
 __all__ = ["register", "setup_web"]
@@ -38,13 +39,20 @@ class _Setting:
     #: Allows control; empty when nobody may.
     token: str = field(default="", repr=False)
     enabled: bool = True
+    #: Beside that of Faust's web server.
+    port: int | None = None
 
 
 _settings: weakref.WeakKeyDictionary[AppT, _Setting] = weakref.WeakKeyDictionary()
 
 
 def setup_web(
-    app: AppT, *, token: str | None = None, prefix: str = "/grpc", enabled: bool = True
+    app: AppT,
+    *,
+    token: str | None = None,
+    prefix: str = "/grpc",
+    enabled: bool = True,
+    port: int | None = None,
 ) -> None:
     """Say how an application's web server shows its sources; needed only to change something.
 
@@ -54,17 +62,20 @@ def setup_web(
             environment variable ``FAUST_GRPC_TOKEN``; without either nobody may.
         prefix: path of the pages.
         enabled: whether there are any pages.
+        port: serve them on this port too: for a worker that runs ``--without-web``.
 
     Raises:
-        ConfigurationError: the token is empty, or the prefix is no path.
+        ConfigurationError: the token is empty, the prefix is no path, or the port is none.
     """
     if token is not None and not token.strip():
         raise ConfigurationError("setup_web(token=''): give a secret, or None for no control")
     if not prefix.startswith("/") or prefix == "/" or prefix.endswith("/"):
         raise ConfigurationError(f"setup_web(prefix={prefix!r}): give a path such as '/grpc'")
+    if port is not None and not 0 < port < 65536:
+        raise ConfigurationError(f"setup_web(port={port!r}): give a port from 1 to 65535")
     register(app)
-    setting = _settings[app]
-    _settings[app] = _Setting(prefix, setting.token if token is None else token.strip(), enabled)
+    given = _settings[app].token if token is None else token.strip()
+    _settings[app] = _Setting(prefix, given, enabled, port)
 
 
 def register(app: AppT) -> None:
@@ -77,10 +88,14 @@ def register(app: AppT) -> None:
         setting = _settings[app]
         token = setting.token or os.environ.get(TOKEN_VARIABLE, "").strip()
         _settings[app] = replace(setting, token=token)
-        if setting.enabled:
-            blueprint.register(app, url_prefix=setting.prefix)
+        if not setting.enabled:
+            return
+        blueprint.register(app, url_prefix=setting.prefix)
+        if setting.port is not None:
+            runner.add_dependency(OwnPort(app, blueprint, setting.prefix, setting.port))
 
-    Runner.of(app).starting.append(add)
+    runner = Runner.of(app)
+    runner.starting.append(add)
 
 
 async def _in_the_app(app: AppT, function: Callable[[], Awaitable[_T]]) -> _T:

@@ -11,6 +11,7 @@ from support_web import TOKEN, pages
 
 from faust_grpc import ConfigurationError, setup_web
 from faust_grpc.lifecycle import Lifecycle, Phase
+from faust_grpc.testing import free_port
 
 
 async def test_F02_ready_is_assigned_and_recovered_and_alive_is_alive() -> None:
@@ -181,6 +182,21 @@ async def test_pages_elsewhere_or_nowhere() -> None:
         assert response.status == 404
 
 
+async def test_F02_the_pages_on_a_port_of_their_own() -> None:
+    """For ``--without-web``: what Faust's server has, this one has too."""
+    port = free_port()
+    async with pages(web={"port": port, "token": TOKEN}) as worker:
+        own = worker.runner._children[-1]
+        await own.start()
+        try:
+            await worker.reach()
+            worker.url = f"http://127.0.0.1:{port}"
+            assert (await worker.get("/grpc/health/ready"))[0] == 200
+            assert (await worker.post("/grpc/orders/a/pause"))[1]["state"] == "paused"
+        finally:
+            await own.stop()
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -188,6 +204,7 @@ async def test_pages_elsewhere_or_nowhere() -> None:
         ({"prefix": "grpc"}, "prefix='grpc'"),
         ({"prefix": "/"}, "prefix='/'"),
         ({"prefix": "/grpc/"}, "prefix='/grpc/'"),
+        ({"port": 0}, "port=0"),
     ],
 )
 def test_wrong_settings(options: dict[str, str], named: str) -> None:
