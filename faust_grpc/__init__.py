@@ -34,9 +34,10 @@ if TYPE_CHECKING:
         TargetError,
     )
     from .recovery import bulk_recovery
+    from .reports import SourceStatus, SplitStatus
     from .schema import ProtoFiles, Reflection
     from .sinks import TopicSink
-    from .source import GrpcSource, SourceStatus, SplitStatus
+    from .source import GrpcSource
     from .status import Rule, Verdict
     from .types import DeadLetter, Record, Split, Status
     from .web import setup_web
@@ -96,7 +97,8 @@ _HOMES = {
     "recovery": ("bulk_recovery",),
     "schema": ("ProtoFiles", "Reflection"),
     "sinks": ("TopicSink",),
-    "source": ("GrpcSource", "SourceStatus", "SplitStatus"),
+    "reports": ("SourceStatus", "SplitStatus"),
+    "source": ("GrpcSource",),
     "status": ("Rule", "Verdict"),
     "types": ("DeadLetter", "Record", "Split", "Status"),
     "web": ("setup_web",),

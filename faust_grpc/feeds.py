@@ -1,30 +1,26 @@
-"""A source at work in this worker: its running splits, delivered into subscriptions."""
+"""A source at work in this worker: its running splits."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-
-from faust.types.tuples import TP
 
 from .acks import Delivery
 from .channels import SourceChannel
 from .connection import Connection
+from .connections import Connections
 from .credentials import ask
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
 from .discovery import Discovery
 from .exceptions import FaustGrpcError, HostError
-from .holders import who_holds
-from .messages import SourceMessage, TimedMessage
 from .observers import Observers, SplitObservers, Where
 from .protocol import Dead, DeclaredProtocol
 from .schema import DriftWatch, Method, ReflectionSchema
 from .splits import RunningSplit, Sink, SplitState
-from .targets import Target, TargetOption, parse_targets
 from .types import CursorValue, DeadLetter, Split
 
 __all__ = ["Assigned", "Feed"]
@@ -43,7 +39,7 @@ class Assigned(NamedTuple):
     lost: str = ""
 
 
-class Feed:
+class Feed(ABC):
     """Runs the splits of one source that this worker owns.
 
     Arguments:
@@ -71,10 +67,9 @@ class Feed:
         #: Called with an error that ends the worker.
         self.on_failed: Callable[[FaustGrpcError], None] = _nobody
         self._assigned: Mapping[str, Assigned] = {}
-        self._connections: dict[tuple[Target, ...], Connection] = {}
+        self.connections = Connections(declaration)
         self._ending: list[RunningSplit] = []
         self._drift: DriftWatch | None = None
-        self._event_class: Any = None
         self._held = True
         self._closed = False
 
@@ -83,8 +78,9 @@ class Feed:
         return iter(list(self.splits.values()))
 
     @property
+    @abstractmethod
     def _has_readers(self) -> bool:
-        return bool(self.channel.subscriptions)
+        """There is somebody to read for."""
 
     @property
     def bad_timestamps(self) -> int:
@@ -94,11 +90,11 @@ class Feed:
     @property
     def proxy(self) -> str:
         """The HTTP proxy that connections go through, or empty."""
-        proxies = (connection.proxy for connection in self._connections.values())
-        return next(filter(None, proxies), "")
+        return self.connections.proxy
 
     # Before the first call
 
+    @abstractmethod
     async def declare(self) -> None:
         """Make what must be there before the group meets. Raises as :meth:`prepare`."""
 
@@ -111,10 +107,10 @@ class Feed:
             ReflectionFailed: the server cannot tell.
         """
         for split in self.declaration.splits:
-            self._connection(split.target)
+            self.connections.to(split.target)
         if self.plan is None:
             self.waiting_for = "the server's schema"
-            discovery = Discovery(self.declaration, self._connection(None))
+            discovery = Discovery(self.declaration, self.connections.to(None))
             self.plan = await discovery.plan(self._undiscovered)
             self._drift = discovery.watch(self._reload)
         self.waiting_for = ""
@@ -146,7 +142,7 @@ class Feed:
         assert self.plan is not None
         (split,) = [one for one in self.declaration.splits if one.name == name]
         protocol = self.plan.protocol(split, None)
-        return self._new_split(split, 0, protocol, self._connection(split.target), sink)
+        return self._new_split(split, 0, protocol, self.connections.to(split.target), sink)
 
     async def served(self) -> Method:
         """Return the method as its server describes it, whatever the declared schema is.
@@ -157,7 +153,7 @@ class Feed:
         """
         declared = self.declaration
         metadata = await ask(declared.metadata)
-        with self._connection(None).acquire("aio") as aio:
+        with self.connections.to(None).acquire("aio") as aio:
             return await ReflectionSchema().fetch(declared.method, aio, metadata)
 
     # Which splits run
@@ -225,29 +221,13 @@ class Feed:
             ),
         )
 
+    @abstractmethod
     def _start(self, index: int, assigned: Assigned) -> None:
-        plan, declaration = self.plan, self.declaration
-        assert plan is not None
-        split = declaration.splits[index]
-        running = self._new_split(
-            split,
-            assigned.partition,
-            plan.protocol(split, assigned.resume),
-            self._connection(split.target),
-            self,
-        )
-        self.splits[split.name] = running
-        self._event_class = self.channel.app.conf.Event
-        running.tag = TP(declaration.name, assigned.partition)
-        logger.info(
-            "%s/%s: reading %s from %s, partition %d, %s",
-            declaration.name,
-            split.name,
-            declaration.method,
-            ", ".join(map(str, self._connection(split.target).targets)),
-            assigned.partition,
-            "from the start" if assigned.resume is None else f"behind cursor {assigned.resume!r}",
-        )
+        """Start the split at an index of the declaration."""
+
+    def _begin(self, running: RunningSplit, assigned: Assigned) -> None:
+        """Let a split run, unless it must not."""
+        self.splits[running.name] = running
         if self._held:
             running.hold()
         if assigned.lost:
@@ -329,94 +309,34 @@ class Feed:
         """An agent or stream began to read: start what waited for one."""
         self._reconcile()
 
-    def prune(self, returned_seconds: float) -> None:
-        """Stop waiting for agents that returned: nobody will ever ack what they were given.
-
-        And look now and then whether a server that told its types still has them.
-
-        Arguments:
-            returned_seconds: how long an iteration must be over; a crashed agent is back sooner.
-        """
-        self.parted = [split for split in self.parted if split.protocol.checkpoint() is not None]
-        now = time.monotonic()
-        for subscription in self.channel.subscriptions:
-            ended = subscription.ended_at
-            if ended is not None and subscription.events and now - ended > returned_seconds:
-                logger.warning(
-                    "%s: an agent or stream returned while events wait for it; they and later "
-                    "ones are dropped for it, so that the checkpoint can move",
-                    self.declaration.name,
-                )
-                self.channel.unsubscribe(subscription)
-        if not self.saves_itself:  # else no agents hold its events
-            for split in self:
-                self._look_whether_stuck(split, now)
-        if self._drift is not None:
-            self._drift.look(sum(max(0, split.protocol.counts.calls - 1) for split in self))
-
-    def _look_whether_stuck(self, split: RunningSplit, now: float) -> None:
-        oldest = split.protocol.mark.oldest if not self._held else None
-        seconds = split.standstill.seconds(oldest.position if oldest is not None else None, now)
-        if oldest is None or seconds < self.declaration.checkpoint.stuck_seconds:
-            split.stuck = ""
-        elif not split.stuck:
-            where = "" if oldest.cursor is None else f" at cursor {oldest.cursor!r}"
-            held = f"message {oldest.position}{where} is not finished for {seconds:.0f} s"
-            split.stuck = f"{held}: {who_holds(self.channel, oldest)}"
-            logger.warning("%s/%s: stuck: %s", self.declaration.name, split.name, split.stuck)
-
     # Delivering
 
     def hold(self) -> None:
         """Deliver nothing until :meth:`release`."""
         self._held = True
-        for subscription in self.channel.subscriptions:
-            subscription.hurry(True)
         for split in self:
             split.hold()
 
     def release(self) -> None:
         """Deliver again."""
         self._held = False
-        for subscription in self.channel.subscriptions:
-            subscription.hurry(False)
         for split in self:
             split.release()
 
-    def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
-        """Put the events of messages into every subscription."""
-        subscriptions = self.channel.subscriptions
-        if not subscriptions:
-            self._unread(split)
-            return
-        app, tp, event_class = self.channel.app, split.tag, self._event_class
-        now, received = time.time(), time.monotonic()
-        adds = [subscription.events.append for subscription in subscriptions]
-        count = len(adds)
-        for delivery in deliveries:
-            split.events += len(delivery.records)
-            for key, value, timestamp, headers in delivery.records:
-                if timestamp is None:
-                    timestamp = now
-                message = SourceMessage(split, tp, delivery, key, value, timestamp, received, count)
-                if headers is not None:
-                    message.headers = headers
-                event = event_class(app, key, value, headers, message)
-                for add in adds:
-                    add(event)
-            delivery.records = ()  # the events have them; fewer objects to look at for the GC
-        split.last_event = message.timestamp, now
-        if self.observers:
-            # The last one of the batch, made already: nothing is asked for each event.
-            message.__class__ = TimedMessage
-        for subscription in subscriptions:
-            subscription.wake()
+    def look_after(self, returned_seconds: float) -> None:
+        """Look, now and then, at what only time shows.
 
-    def _unread(self, split: RunningSplit) -> None:
-        """The last reader went away: go on from what was finished when one is back."""
-        self._note(split.name, resume=split.protocol.mark.cursor())
-        self._part(split.name)
-        self.waiting_for = "an agent that reads it"
+        Arguments:
+            returned_seconds: how long an agent's iteration must be over to count as ended for
+                good; a crashed agent is back sooner.
+        """
+        self.parted = [split for split in self.parted if split.protocol.checkpoint() is not None]
+        if self._drift is not None:
+            self._drift.look(sum(max(0, split.protocol.counts.calls - 1) for split in self))
+
+    @abstractmethod
+    def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
+        """Take the events of messages; as :class:`Sink`."""
 
     def dead(self, split: RunningSplit, action: Dead) -> None:
         """Keep a bad message."""
@@ -468,30 +388,7 @@ class Feed:
         if self._drift is not None:
             self._drift.close()
         await self.closed(seconds)
-        for connection in self._connections.values():
-            await connection.close()
-        self._connections.clear()
-
-    def _connection(self, target: TargetOption | None) -> Connection:
-        key = parse_targets(target) if target is not None else self.declaration.targets
-        if key not in self._connections:
-            self._connections[key] = self._new_connection(key)
-        return self._connections[key]
-
-    def _new_connection(self, targets: tuple[Target, ...]) -> Connection:
-        declaration = self.declaration
-        return Connection(
-            targets,
-            tls=declaration.tls,
-            call_credentials=declaration.call_credentials,
-            proxy=declaration.proxy,
-            balance=declaration.balance,
-            streams_per_connection=declaration.streams_per_connection,
-            connect_seconds=declaration.timeouts.connect_seconds,
-            keepalive=declaration.keepalive,
-            buffer=declaration.buffer,
-            backoff=declaration.backoff,
-        )
+        await self.connections.close()
 
 
 def _nobody(error: FaustGrpcError) -> None:

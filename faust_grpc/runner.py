@@ -428,7 +428,7 @@ class Runner(Sensor):
             seams.show_activity(self.app)
             self.lifecycle.complain()
             for feed in self.feeds.values():
-                feed.prune(RETURNED_SECONDS)
+                feed.look_after(RETURNED_SECONDS)
 
 
 def _unsuited_setting(app: AppT) -> str:

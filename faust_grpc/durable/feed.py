@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,17 +15,18 @@ from faust.tables.base import Collection
 from faust.types import TopicT
 
 from .. import seams
+from ..acks import Delivery
 from ..channels import SourceChannel
-from ..connection import Connection
+from ..connections import Connections
 from ..declaration import Declaration, Plan
-from ..exceptions import WriteFailed
+from ..exceptions import HostError, WriteFailed
 from ..feeds import Assigned, Feed
 from ..kafka import check_transactions, connection_options, is_mock, producer
 from ..protocol import DeclaredProtocol
 from ..schema import Method
 from ..sinks import TopicSink
+from ..splits import RunningSplit
 from ..subscriptions import Lease
-from ..targets import Target, TargetOption, parse_targets
 from ..types import CursorValue, DeadLetter, Split
 from .posting import Posting
 from .saved import checkpoint_record, last_saved
@@ -78,7 +79,7 @@ class DurableFeed(Feed):
         self._thread: LoopThread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         #: gRPC's asyncio channels belong to the loop that uses them: these to the thread's.
-        self._reading: dict[tuple[Target, ...], Connection] = {}
+        self._reading = Connections(declaration)
         self._checkpoint_producer: Producer | None = None
         self._lock = threading.Lock()
         self._retention_seconds = math.inf
@@ -159,19 +160,19 @@ class DurableFeed(Feed):
             declared,
             partition,
             self.plan.protocol(declared, None),
-            self._reading_connection(declared.target),
+            self._reading.to(declared.target),
             self,  # until it has a sink of its own
             kind=partial(DurableSplit, thread=self._thread, outlet=outlet),
         )
-        self.splits[declared.name] = split
-        if self._held:
-            split.hold()
-        if assigned.lost:
-            split.stop(assigned.lost)
-        elif assigned.paused:
-            split.pause(assigned.paused)
-        else:
-            split.start()
+        self._begin(split, assigned)
+
+    def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
+        """Refuse: a split has a sink of its own before it reads.
+
+        Raises:
+            HostError: always.
+        """
+        raise HostError(f"{self.declaration.name}/{split.name}: delivered before it could write")
 
     def _outlet(self, index: int, split: Split, partition: int) -> Outlet:
         declaration, options = self.declaration, self._options()
@@ -263,12 +264,6 @@ class DurableFeed(Feed):
                 self._checkpoint_producer = self._new_producer({"message.timeout.ms": timeout_ms})
             return self._checkpoint_producer
 
-    def _reading_connection(self, target: TargetOption | None) -> Connection:
-        targets = parse_targets(target) if target is not None else self.declaration.targets
-        if targets not in self._reading:
-            self._reading[targets] = self._new_connection(targets)
-        return self._reading[targets]
-
     # Ending
 
     async def drained(self, seconds: float) -> bool:
@@ -286,10 +281,5 @@ class DurableFeed(Feed):
         await super().close(seconds)
         thread, self._thread = self._thread, None
         if thread is not None:
-            await thread.run(self._close_reading())
+            await thread.run(self._reading.close())
             await thread.close()
-
-    async def _close_reading(self) -> None:
-        for connection in self._reading.values():
-            await connection.close()
-        self._reading.clear()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..source import SourceStatus, SplitStatus
+from ..reports import SourceStatus, SplitStatus
 
 __all__ = ["DISTRIBUTIONS", "METRICS", "PREFIX", "Distribution", "Metric", "Reading", "Sample"]
 

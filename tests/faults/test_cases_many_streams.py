@@ -52,7 +52,7 @@ async def test_W22_as_many_connections_as_the_streams_need(kind: Kind, limit: in
             assert len(server.peers) == ceil(100 / limit)
             assert not rig.warnings
             assert all(split.calls == 1 for split in rig.source.status().splits)
-            (connection,) = rig.feed._connections.values()
+            (connection,) = rig.feed.connections
             assert connection.channels == len(server.peers)
 
 

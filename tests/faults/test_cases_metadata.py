@@ -283,7 +283,7 @@ async def test_M03_secrets_are_shown_nowhere(
         async with consuming(f"localhost:{server.port}", kind, **options) as rig:
             await rig.until(lambda: rig.split.state == "fatal")
             source = rig.source
-            (connection,) = rig.feed._connections.values()
+            (connection,) = rig.feed.connections
             (split,) = rig.feed
             shown = [source, source.declaration, source.status(), connection, split]
             shown += [rig.feed, split.protocol, connection.targets, options["tls"], rig.app]

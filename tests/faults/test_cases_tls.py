@@ -147,7 +147,7 @@ async def test_T04_a_renewed_certificate_is_used_by_the_next_call(
             doorman.out.set()
             await rig.has_seen(1, 2, 3)
             assert doorman.serials[2] == serial(second)
-            (connection,) = rig.feed._connections.values()
+            (connection,) = rig.feed.connections
             assert connection.channels == 1
             assert len(rig.said("certificates were renewed")) == 1
 

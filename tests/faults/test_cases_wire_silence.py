@@ -174,7 +174,7 @@ class Heartbeats:
 
     def __init__(self, rig: Consumer) -> None:
         self.answered = 0
-        self._connection = rig.feed._connection(None)
+        self._connection = rig.feed.connections.to(None)
 
     async def beat(self) -> None:
         with self._connection.acquire("aio") as channel:

@@ -119,9 +119,9 @@ class InProcess:
 
     @property
     def waiting_for(self) -> str:
-        """Why nothing runs, or the state of the one split."""
+        """Why nothing runs, and the state of the one split."""
         status = self.source.status()
-        return status.waiting_for or " ".join(split.reason for split in status.splits)
+        return " ".join([self.feed.waiting_for, *(split.reason for split in status.splits)])
 
     async def more(self, *messages: Any) -> None:
         """Let the server send more on the open call."""

@@ -133,5 +133,5 @@ async def test_the_cursor_of_a_split_that_was_set_aside_is_still_saved() -> None
         cursors = [split.protocol.checkpoint() for split in rig.source._runner._saving._splits()]
         assert [cursor and cursor.cursor for cursor in cursors] == [5, 6], "the newest is last"
         parted.protocol.saved(checkpoint)
-        rig.feed.prune(60.0)
+        rig.feed.look_after(60.0)
         assert rig.feed.parted == []

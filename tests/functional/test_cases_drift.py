@@ -111,11 +111,11 @@ async def told(state: Replaced, caplog: pytest.LogCaptureFixture) -> str:
     """Look, as the runner does, until the change was told; return how, which is once."""
 
     def is_told() -> bool:
-        state.rig.feed.prune(10.0)
+        state.rig.feed.look_after(10.0)
         return SAID in caplog.text
 
     await until(is_told)
-    state.rig.feed.prune(10.0)
+    state.rig.feed.look_after(10.0)
     (warning,) = warnings(caplog)
     return warning
 

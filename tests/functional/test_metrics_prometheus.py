@@ -228,9 +228,9 @@ async def test_an_observer_that_fails_does_not_hurt_the_stream(
 
 
 async def test_without_an_observer_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from faust_grpc import feeds
+    from faust_grpc import direct
 
-    class Never(feeds.TimedMessage):
+    class Never(direct.TimedMessage):
         """Would be an event that is timed."""
 
         __slots__ = ()
@@ -238,7 +238,7 @@ async def test_without_an_observer_nothing_is_timed(monkeypatch: pytest.MonkeyPa
         def finish(self) -> None:
             raise AssertionError("timed")
 
-    monkeypatch.setattr(feeds, "TimedMessage", Never)
+    monkeypatch.setattr(direct, "TimedMessage", Never)
     async with in_process(orders(20)) as rig:
         reading(rig)
         await rig.start()

@@ -42,7 +42,7 @@ async def looked_at(rig: InProcess, state: str) -> None:
     """Look after agents as the worker does, until the split is in a state."""
 
     def there() -> bool:
-        rig.feed.prune(60.0)
+        rig.feed.look_after(60.0)
         return bool(rig.split.state == state)
 
     await until(there, lambda: f"{state}: {rig.source.status()}")
@@ -57,7 +57,7 @@ async def test_F08_an_agent_that_hangs_is_named(caplog: pytest.LogCaptureFixture
         await looked_at(rig, "stuck")
         assert "message 1 at cursor 1 is not finished for" in rig.split.reason
         assert rig.split.reason.endswith("agent hangs took it and has not finished it")
-        rig.feed.prune(60.0)
+        rig.feed.look_after(60.0)
         said = [line for line in caplog.messages if "orders/main: stuck: " in line]
         assert len(said) == 1
         hangs.open.set()

@@ -367,9 +367,9 @@ async def test_an_agent_that_returned_is_dropped_after_a_while(
         await rig.start()
         await until(lambda: len(seen) == 10)
         await until(lambda: rig.split.cursor == 4)
-        rig.feed.prune(returned_seconds=60)
+        rig.feed.look_after(returned_seconds=60)
         assert rig.split.unacked == 6, "it may still be a crashed agent that is restarted"
-        rig.feed.prune(returned_seconds=0)
+        rig.feed.look_after(returned_seconds=0)
         await rig.finished(10)
         assert "an agent or stream returned while events wait for it" in caplog.text
         await rig.more(*orders(12)[10:])
