@@ -121,7 +121,8 @@ _RULES = (
         proxy=True,
     ),
     _rule(
-        r"Data frame with END_STREAM",
+        # The shorter text is that of older cores.
+        r"Data frame with END_STREAM|^Stream removed$",
         "the stream ended without a gRPC status: a web page, a proxy, or a server that died",
         proxy=True,
     ),
