@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -158,8 +158,18 @@ class SplitWriter(ABC):
 
     def failure(self, error: KafkaError) -> HostError:
         """Return what an answer of librdkafka or the broker means."""
+        error = self._cause(error)
         text = f"topic {self._topic}: {error.str()}"
         return HostError(text) if error.code() in _REFUSED else WriteFailed(text)
+
+    def _cause(self, error: KafkaError) -> KafkaError:
+        """Return why a producer is unusable; ``produce`` only says that it is."""
+        if error.code() == KafkaError._FATAL:
+            try:
+                self._producer.poll(0)
+            except KafkaException as exc:
+                return cast(KafkaError, exc.args[0])
+        return error
 
     def _insist(self, ask: Callable[[], object], what: str) -> None:
         """Ask for an answer for as long as librdkafka says that it can be asked again.
@@ -296,6 +306,7 @@ class ExactlyOnceWriter(SplitWriter):
 
     def failure(self, error: KafkaError) -> HostError:
         """Return what an answer means: also whether another worker has the split."""
+        error = self._cause(error)
         if error.code() not in _FENCED:
             return super().failure(error)
         # The broker says the same of a transaction that it ended because it took too long.
