@@ -16,7 +16,6 @@ from faust.types import AppT
 from faust.types.tuples import TP
 
 from . import seams, stores
-from .assignment import wanted_splits
 from .births import Births
 from .checkpoints import LEASE_PART, Checkpoints
 from .exceptions import (
@@ -26,14 +25,16 @@ from .exceptions import (
     PeerError,
     WriteFailed,
 )
-from .feeds import Assigned, Feed
+from .feeds import Feed
 from .lifecycle import Lifecycle, Phase
 from .observers import Observers
 from .ownership import Ownership
 from .placement import Placement
 from .recovery import BulkRecovery
 from .saving import Saving
+from .sharing import Sharing
 from .subscriptions import Lease
+from .unsuited import unsuited_setting
 
 __all__ = ["Runner"]
 
@@ -68,6 +69,7 @@ class Runner(Sensor):
         self.starting: list[Callable[[], None]] = []
         self.recovery = BulkRecovery(app, self._before_recovery, self.checkpoints.kafka_options)
         self._ownership = Ownership(app, self.checkpoints)
+        self._sharing = Sharing(app, self.placement, self.births)
         self._saving = Saving(
             self.checkpoints,
             self.lease,
@@ -92,15 +94,20 @@ class Runner(Sensor):
 
     def _connect(self) -> None:
         app = self.app
+        seams.offer_commands()
         if app.configured:
             seams.install_stream(app)
         app.on_after_configured.connect(self._on_configured)
+        app.on_worker_init.connect(self._on_worker_init)
         app.on_partitions_revoked.connect(self._on_revoked)
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_before_shutdown.connect(self._on_shutdown)
 
     def _on_configured(self, *_args: Any, **_kwargs: Any) -> None:
         seams.install_stream(self.app)
+
+    def _on_worker_init(self, *_args: Any, **_kwargs: Any) -> None:
+        seams.offer_commands()
 
     def asdict(self) -> dict[str, Any]:
         """Return nothing: the sources say more with ``status()``."""
@@ -199,7 +206,7 @@ class Runner(Sensor):
 
     async def on_start(self) -> None:
         """Begin to save, to look after agents, and to ask servers for their schemas."""
-        unsuited = _unsuited_setting(self.app)
+        unsuited = unsuited_setting(self.app)
         if unsuited:
             self.add_future(self._end_worker(ConfigurationError(unsuited), unsuited))
             return
@@ -272,7 +279,9 @@ class Runner(Sensor):
             self.checkpoints.changelog.own(kept)  # what else was dirty is of an earlier life
             self.checkpoints.own(owned)
             self._mark_stores(owned, open_=True)
-            self._assign(owned)
+            for begun in self._sharing.assign(list(self.feeds.values()), owned):
+                self.add_future(begun)
+            self._ownership.tell_idle(self._sharing.placed(self._clustered))
             self._saving.begin(owned)
             self.lifecycle.enter(Phase.RUNNING)
             for feed in self.feeds.values():
@@ -301,42 +310,6 @@ class Runner(Sensor):
             await self._end_worker(exc, str(exc))
             return False
         return True
-
-    def _assign(self, owned: frozenset[int]) -> None:
-        for name, feed in self.feeds.items():
-            splits = feed.declaration.splits
-            if feed.declaration.scope == "worker":
-                # No table partition belongs to events that every worker sees.
-                feed.assign({split.name: Assigned(-1, None) for split in splits})
-                continue
-            places = self.placement.places(name)
-            wanted = wanted_splits(splits, self.app.conf.topic_partitions, owned, places)
-            assigned = self.births.assigned(feed, wanted)
-            feed.assign(assigned)
-            self.add_future(self.births.note(feed, assigned))
-            logger.info(
-                "%s: %d of %d splits are ours: %s",
-                name,
-                len(wanted),
-                len(splits),
-                ", ".join(wanted) or "none",
-            )
-        self._ownership.tell_idle(self._placed())
-
-    def _placed(self) -> frozenset[int]:
-        """Return the partitions that splits belong to, ours and others."""
-        count = self.app.conf.topic_partitions
-        everywhere = frozenset(range(count))
-        return frozenset(
-            partition
-            for feed in self._clustered
-            for partition in wanted_splits(
-                feed.declaration.splits,
-                count,
-                everywhere,
-                self.placement.places(feed.declaration.name),
-            ).values()
-        )
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         """The group answered: end the calls of what went to another worker, which need not wait
@@ -429,18 +402,3 @@ class Runner(Sensor):
             self.lifecycle.complain()
             for feed in self.feeds.values():
                 feed.look_after(RETURNED_SECONDS)
-
-
-def _unsuited_setting(app: AppT) -> str:
-    """Return why sources do not work with the app's settings; empty if they do."""
-    if app.conf.stream_publish_on_commit:
-        return (
-            "stream_publish_on_commit=True: what agents send would wait for the commit of a "
-            "topic's offset, which a source's events do not have; leave it False"
-        )
-    if app.in_transaction:
-        return (
-            "processing_guarantee='exactly_once': Faust's transactions do not know a source's "
-            "cursors; leave it at 'at_least_once' and give the source delivery='exactly_once'"
-        )
-    return ""
