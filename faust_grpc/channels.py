@@ -84,6 +84,11 @@ class SourceChannel(Channel[Any]):
         self.root._current = None
         subscription.close()
 
+    def resubscribe(self, subscription: Subscription) -> None:
+        """Whoever was given up reads again: give it what comes from now on."""
+        subscription.is_wanted = True
+        self.root._current = None
+
     def clone(self, *, is_iterator: bool | None = None, **kwargs: Any) -> SourceChannel:
         """Return a clone; one that is an iterator subscribes."""
         clone: SourceChannel = super().clone(is_iterator=is_iterator, **kwargs)  # type: ignore[assignment]
@@ -105,6 +110,7 @@ class SourceChannel(Channel[Any]):
     def on_stop_iteration(self) -> None:
         """An iteration ended: its agent crashed and will be back, or returned and will not."""
         self.subscription.ended_at = time.monotonic()
+        self.subscription.looks = 0
 
     async def put(self, value: Any) -> None:
         """Refuse: events come from the stream only."""

@@ -118,7 +118,11 @@ class DirectFeed(Feed):
         now = time.monotonic()
         for subscription in self.channel.subscriptions:
             ended = subscription.ended_at
-            if ended is not None and subscription.events and now - ended > returned_seconds:
+            if ended is None:
+                continue
+            subscription.looks += 1  # about one a second
+            longer = min(now - ended, subscription.looks) > returned_seconds
+            if longer and subscription.events:
                 logger.warning(
                     "%s: an agent or stream returned while events wait for it; they and later "
                     "ones are dropped for it, so that the checkpoint can move",

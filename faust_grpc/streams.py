@@ -204,6 +204,8 @@ class SourceIteration(faust.Stream[Any]):
         started = await self.maybe_start()
         subscription = channel.subscription
         subscription.ended_at = None
+        if not subscription.is_wanted:
+            channel.resubscribe(subscription)
         if self._taken is not None:
             self._finish()  # the event that the agent crashed on is acked, as Faust does
         return bool(started), subscription

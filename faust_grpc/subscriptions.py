@@ -57,18 +57,30 @@ class Subscription:
         lease: nothing is taken while it is lost.
         ended_at: monotonic time at which the last iteration ended; ``None`` while one runs or
             none has begun.
+        looks: how often it was looked at since then. Time alone says nothing about an agent that is
+            to be restarted: this process may have been halted, or its loop held up.
         is_wanted: events are put here; not any more for an agent that returned.
         is_hurried: nothing more is coming until all that was given is finished: a batch that is
             being collected ends as it is.
     """
 
-    __slots__ = ("_waiters", "ended_at", "errors", "events", "is_hurried", "is_wanted", "lease")
+    __slots__ = (
+        "_waiters",
+        "ended_at",
+        "errors",
+        "events",
+        "is_hurried",
+        "is_wanted",
+        "lease",
+        "looks",
+    )
 
     def __init__(self, lease: Lease) -> None:
         self.events: deque[EventT[Any]] = deque()
         self.errors: deque[BaseException] = deque()
         self.lease = lease
         self.ended_at: float | None = None
+        self.looks = 0
         self.is_wanted = True
         self.is_hurried = False
         self._waiters: list[asyncio.Future[None]] = []

@@ -376,6 +376,45 @@ async def test_an_agent_that_returned_is_dropped_after_a_while(
         await rig.finished(12)
 
 
+async def test_a_crashed_agent_of_a_halted_worker_is_not_taken_for_one_that_returned() -> None:
+    """Time passed, but not for this process: nothing could be restarted."""
+    async with in_process(orders(3)) as rig:
+        stream = rig.app.stream(rig.source)
+        await rig.start()
+        (subscription,) = rig.source.subscriptions
+        async for _ in stream:
+            break  # what a crash leaves, too
+        await until(lambda: subscription.ended_at is not None and len(subscription.events) == 2)
+        subscription.ended_at -= 60.0
+        for _ in range(5):
+            rig.feed.look_after(returned_seconds=10)
+        assert rig.source.subscriptions == [subscription]
+        async for order in stream:
+            if order.sequence == 3:
+                break
+        await rig.finished(3)
+
+
+async def test_who_was_given_up_and_reads_again_is_given_what_comes() -> None:
+    async with in_process(orders(3)) as rig:
+        stream = rig.app.stream(rig.source)
+        await rig.start()
+        (subscription,) = rig.source.subscriptions
+        async for _ in stream:
+            break
+        await until(lambda: subscription.ended_at is not None and len(subscription.events) == 2)
+        rig.feed.look_after(returned_seconds=0)
+        await rig.finished(3)
+        assert rig.source.subscriptions == []
+        await rig.more(*orders(5)[3:])
+        seen = []
+        async for order in stream:
+            seen.append(order.sequence)
+            if len(seen) == 2:
+                break
+        assert seen == [4, 5]
+
+
 async def test_a_channel_that_was_collected_is_not_waited_for() -> None:
     async with in_process(orders(3)) as rig:
         seen = []
