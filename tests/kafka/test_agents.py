@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support.cluster import Cluster
 
 #: How long agents are waited for at a rebalance; and what a rebalance and a start take beside it.
@@ -16,13 +17,15 @@ DRAIN_SECONDS = 1.5
 OTHER_SECONDS = 25.0
 
 
-def test_agent_slower_than_the_barrier(make_cluster: Callable[..., Cluster]) -> None:
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_agent_slower_than_the_barrier(make_cluster: Callable[..., Cluster], delivery: str) -> None:
     """It needs a minute for what the others finish in two seconds. A rebalance and a stop wait for
     it as long as they should, and then its orders are processed again elsewhere."""
     unacked = 128
     cluster = make_cluster(
         session_seconds=4.0,
         unacked=unacked,
+        delivery=delivery,
         drain_seconds=DRAIN_SECONDS,
         options={"slow_seconds": 0.05},
     )
@@ -40,6 +43,8 @@ def test_agent_slower_than_the_barrier(make_cluster: Callable[..., Cluster]) -> 
     assert judgement.problems == []
     assert judgement.lost == 0
     assert "agents did not finish in time" in cluster.members["w1"].output()
+    if delivery == "exactly_once":
+        assert (judgement.duplicates, judgement.unsaved) == (0, 0)
     # What was given up is what the slow agent held.
     assert all(
         split.highest - split.checkpoint <= unacked and split.duplicates <= rebalances * unacked
@@ -47,13 +52,18 @@ def test_agent_slower_than_the_barrier(make_cluster: Callable[..., Cluster]) -> 
     )
 
 
-def test_F08_agent_that_hangs(make_cluster: Callable[..., Cluster], tmp_path: Path) -> None:
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_F08_agent_that_hangs(
+    make_cluster: Callable[..., Cluster], tmp_path: Path, delivery: str
+) -> None:
     """One order is never finished: its worker's splits stand still, the others go on; it holds up
     neither a rebalance nor the stop; and who takes over processes everything."""
     cluster = make_cluster(
         session_seconds=4.0,
         unacked=128,
+        delivery=delivery,
         drain_seconds=DRAIN_SECONDS,
+        stuck_seconds=2.0,
         options={"hang": ["r0", 1000, str(tmp_path / "met")]},
     )
     cluster.start("w1", "w2", program="troubled.py")
@@ -62,7 +72,16 @@ def test_F08_agent_that_hangs(make_cluster: Callable[..., Cluster], tmp_path: Pa
     (hung,) = (name for name in cluster.running if "r0" in cluster.status(name)["splits"])
     (other,) = {"w1", "w2"} - {hung}
     cluster.wait_processed(400, regions=cluster.status(other)["splits"])
-    assert cluster.status(hung)["splits"]["r0"][1] == 999, "finished up to the one before"
+    cursor = cluster.status(hung)["splits"]["r0"][1]
+    assert cursor == 999, "finished up to the one before"
+    if delivery == "at_least_once":  # the same code tells it in both
+        cluster.wait(
+            lambda: cluster.status(hung)["splits"]["r0"][0] == "stuck", 60, "its state says so"
+        )
+        reason = cluster.status(hung)["splits"]["r0"][4]
+        cluster.say(f"stuck: {reason}")
+        assert "trouble" in reason
+        assert "1000" in reason
 
     began = time.monotonic()
     cluster.start("w3", program="troubled.py")
@@ -79,3 +98,5 @@ def test_F08_agent_that_hangs(make_cluster: Callable[..., Cluster], tmp_path: Pa
     assert judgement.problems == []
     assert judgement.lost == 0
     assert judgement.unsaved == 0
+    if delivery == "exactly_once":
+        assert judgement.duplicates == 0

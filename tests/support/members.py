@@ -33,6 +33,7 @@ class Shop:
         store: Faust's ``store``, of all tables.
         interval_seconds: time between two checkpoints.
         drain_seconds: how long agents may take to finish what they were given.
+        stuck_seconds: a split whose oldest order is not finished for so long is stuck.
         extra_tables: more tables, that count the orders of each region.
         refunds_topic: a topic for an ordinary agent with a table of its own.
         web_ports: of the workers that have a web server, by name.
@@ -54,6 +55,7 @@ class Shop:
     store: str = "memory://"
     interval_seconds: float = 0.5
     drain_seconds: float = 5.0
+    stuck_seconds: float = 30.0
     extra_tables: Sequence[str] = ()
     refunds_topic: str = ""
     web_ports: dict[str, int] = field(default_factory=dict)

@@ -47,7 +47,9 @@ sources = [
         cursor=Cursor("sequence", into="after_sequence"),
         buffer=Buffer(unacked=CONFIG["unacked"], messages=CONFIG["buffered"]),
         checkpoint=Checkpoint(
-            interval_seconds=CONFIG["interval_seconds"], drain_seconds=CONFIG["drain_seconds"]
+            interval_seconds=CONFIG["interval_seconds"],
+            drain_seconds=CONFIG["drain_seconds"],
+            stuck_seconds=CONFIG["stuck_seconds"],
         ),
         backoff=Backoff(initial_seconds=0.1, maximum_seconds=1.0),
         kafka_options=CONFIG["kafka_options"],
