@@ -106,6 +106,11 @@ class Controlled:
         except OSError:
             return 0, None
 
+    def text(self, name: str, path: str) -> str:
+        """Return a page of a worker's web server, as it is."""
+        with urllib.request.urlopen(f"{self.urls[name]}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
     def splits(self, name: str) -> dict[str, dict[str, Any]]:
         """Return every split as a worker tells it, by name."""
         _, status = self.get(name, "status?cluster=true")

@@ -8,6 +8,7 @@ from pathlib import Path
 import faust
 
 from faust_grpc import Cursor, GrpcSource
+from faust_grpc.metrics import setup_prometheus
 
 SCHEMA = Path(__file__).parents[3] / "examples" / "orders" / "orders.binpb"
 
@@ -35,6 +36,7 @@ orders = GrpcSource(
     ),
     delivery=os.environ.get("DELIVERY", "at_least_once"),  # type: ignore[arg-type]
 )
+setup_prometheus(app)
 seen = app.Table("seen", default=int)
 
 
