@@ -46,7 +46,7 @@ def load_sources(name: str) -> tuple[AppT, dict[str, Feed]]:
     """
     from ..runner import Runner
 
-    app = _load(name)
+    app = _running() or _load(name)
     runners = [sensor for sensor in app.sensors if isinstance(sensor, Runner)]
     feeds = runners[0].feeds if runners else {}
     if not feeds:
@@ -55,6 +55,13 @@ def load_sources(name: str) -> tuple[AppT, dict[str, Feed]]:
             "is imported; import it in the app's module, or set autodiscover"
         )
     return app, feeds
+
+
+def _running() -> AppT | None:
+    """Return the application whose ``app.main()`` runs this command, if one does."""
+    ctx = click.get_current_context(silent=True)
+    app: AppT | None = None if ctx is None else getattr(ctx.find_root(), "app", None)
+    return app
 
 
 def _load(name: str) -> AppT:

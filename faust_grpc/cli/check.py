@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .application import app_option, find_source, load_sources
-from .output import print_json, print_table
+from .output import print_json, print_table, waiting
 from .trying import Finding, try_source
 
 if TYPE_CHECKING:  # Faust is slow to import, and describe and tail do without
@@ -54,7 +54,8 @@ def check(
     """
     app, feeds = load_sources(app_name)
     chosen = feeds if source is None else {source: find_source(feeds, source)}
-    found = asyncio.run(_check(chosen, seconds, all_splits))
+    with waiting(f"asking the servers of {', '.join(chosen)}"):
+        found = asyncio.run(_check(chosen, seconds, all_splits))
     failed = any(one.verdict == "failed" for findings in found.values() for one in findings)
     if as_json:
         sources = [

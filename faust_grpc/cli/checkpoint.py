@@ -13,7 +13,7 @@ from ..exceptions import ConfigurationError, HostError, nearest
 from ..saved import Saved
 from ..types import CursorValue
 from .application import app_option, find_source, load_sources
-from .output import print_json, print_table
+from .output import print_json, print_table, waiting
 from .positions import parse_cursor, position_text, saved_json, saved_row
 from .workers import WorkerPages, token_option
 
@@ -81,7 +81,8 @@ def show(source: str, app_name: str, as_json: bool, split: str | None) -> None:
       faust-grpc checkpoint show orders -A shop --json | jq '.splits[].cursor'
     """
     topic = _Source(app_name, source).topic
-    splits = topic.read()
+    with waiting(f"reading {topic.topic}"):
+        splits = topic.read()
     shown = splits if split is None else [_named(splits, split)]
     if as_json:
         rows = [saved_json(one) for one in shown]
@@ -213,11 +214,12 @@ class _Change:
         self._source = source
         self._pages = WorkerPages(through_worker, token) if through_worker else None
         self._alone = self._pages is not None or force
-        if not self._alone:
-            self._refuse_if_running("nothing was changed")
-        if self._pages is None:
-            source.topic.take_over()
-        self.before = source.topic.read()
+        with waiting(f"reading {source.topic.topic}"):
+            if not self._alone:
+                self._refuse_if_running("nothing was changed")
+            if self._pages is None:
+                source.topic.take_over()
+            self.before = source.topic.read()
 
     def make(self, changes: dict[SavedSplit, CursorValue | None], *, as_json: bool) -> None:
         """Make it, and print what was there before and is there now."""

@@ -12,7 +12,7 @@ from ..exceptions import ReflectionFailed
 from ..schema import DescriptorSet
 from .catalogue import Catalogue
 from .declare import declaration_text
-from .output import print_code
+from .output import print_code, waiting
 from .server import Server, server_options, tls_from
 
 __all__ = ["describe"]
@@ -53,7 +53,8 @@ def describe(
         raise click.UsageError("Missing argument 'TARGET' (or give --descriptor-set)")
     else:
         server = Server(target, tls_from(**tls), metadata)
-        catalogue = asyncio.run(_ask(server, name))
+        with waiting(f"asking {target}"):
+            catalogue = asyncio.run(_ask(server, name))
     if name is None:
         click.echo(catalogue.overview())
         return

@@ -21,7 +21,7 @@ from ..exceptions import ConfigurationError, ReflectionFailed, SchemaError, near
 from ..schema import DescriptorSet, ProtoFiles
 from ..schema.files import PoolSchema
 from .catalogue import Catalogue
-from .output import print_code, say
+from .output import print_code, say, waiting
 from .server import Server, server_options, tls_from
 
 __all__ = ["generate"]
@@ -102,7 +102,8 @@ def generate(
     if output is not None and check is not None:
         raise click.UsageError("give --output or --check, not both")
     if target is not None:
-        known = asyncio.run(_ask(Server(target, tls_from(**tls), metadata)))
+        with waiting(f"asking {target}"):
+            known = asyncio.run(_ask(Server(target, tls_from(**tls), metadata)))
     elif module is not None:
         known = _in_module(module)
     else:

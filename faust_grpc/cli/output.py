@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, BinaryIO
 
 import orjson
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
+from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -23,12 +26,45 @@ __all__ = [
     "print_table",
     "printable",
     "say",
+    "waiting",
 ]
+
+#: What is over sooner shows no sign of work: it would only flicker.
+_PATIENCE_SECONDS = 1.0
 
 
 def say(text: str) -> None:
     """Print a line for people on standard error."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say what takes its time: on a terminal, after a second, until it is done; in a pipe nothing.
+
+    Arguments:
+        text: what is waited for. Nothing else may be printed meanwhile.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    sign = console.status(f"{escape(text)} …")
+    over = threading.Event()
+
+    def show() -> None:
+        if not over.wait(_PATIENCE_SECONDS):
+            sign.start()
+            over.wait()
+            sign.stop()
+
+    showing = threading.Thread(target=show, daemon=True)
+    showing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        showing.join()
 
 
 def print_code(text: str, language: str) -> None:

@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import click
 
 from ..exceptions import ConfigurationError, HostError
-from .output import printable
+from .output import printable, waiting
 
 __all__ = ["WorkerPages", "token_option", "url_option"]
 
@@ -97,7 +97,10 @@ class WorkerPages:
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
-            with _opener.open(request, timeout=_ANSWER_SECONDS) as answer:
+            with (
+                waiting(f"asking {self.url}"),
+                _opener.open(request, timeout=_ANSWER_SECONDS) as answer,
+            ):
                 return _parsed(self.url, answer.read())
         except HTTPError as error:
             with error:

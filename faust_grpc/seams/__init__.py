@@ -5,6 +5,7 @@ a test in ``tests/functional/test_seams*.py`` that fails when the host changes i
 """
 
 from .agents import RestartingSupervisor, redirect_agents, restart_agents
+from .commands import offer_commands
 from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
 from .isolation import cloned_agents, tables_in_memory
 from .producer import follow_sends
@@ -24,6 +25,7 @@ __all__ = [
     "install_stream",
     "installed_load",
     "note_partitions",
+    "offer_commands",
     "read_committed",
     "redirect_agents",
     "restart_agents",
