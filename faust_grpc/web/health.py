@@ -19,8 +19,8 @@ Require = Literal["assigned", "receiving", "synced"]
 
 #: What a split may be doing to count, by requirement. Who pauses a split knows that it is paused.
 _GOOD: dict[Require, set[str]] = {
-    "receiving": {"open", "receiving", "synced", "paused", "done"},
-    "synced": {"synced", "paused", "done"},
+    "receiving": {"open", "receiving", "synced", "paused", "finished"},
+    "synced": {"synced", "paused", "finished"},
 }
 
 

@@ -19,7 +19,7 @@ from .history import History
 __all__ = ["problems_of", "worker_status"]
 
 #: States that do not end by themselves.
-_NEEDS_A_PERSON = {"fatal", "stuck", "halted"}
+_NEEDS_A_PERSON = {"fatal", "stuck"}
 
 
 def worker_status(app: AppT, *, history: bool = False) -> dict[str, Any]:
