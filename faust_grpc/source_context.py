@@ -158,7 +158,8 @@ async def run_source(
     changelog = Changelog()
     changelog.own(range(app.conf.topic_partitions))
     async with AsyncExitStack() as stack:
-        stack.enter_context(seams.tables_in_memory(app, changelog, context.errors.append))
+        name = feed.declaration.name
+        stack.enter_context(seams.tables_in_memory(app, name, changelog, context.errors.append))
         stack.callback(setattr, runner, "lifecycle", runner.lifecycle)
         runner.lifecycle = Lifecycle(app)
         runner.lifecycle.enter(Phase.RUNNING)

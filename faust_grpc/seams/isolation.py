@@ -55,15 +55,17 @@ def _clone(
 
 @contextmanager
 def tables_in_memory(
-    app: AppT, changelog: Changelog, refuse: Callable[[HostError], None]
+    app: AppT, source: str, changelog: Changelog, refuse: Callable[[HostError], None]
 ) -> Iterator[None]:
     """Give every table of an application an empty store in memory, and its own back at the end.
 
-    Sets ``Collection._data``, and ``send_changelog`` as :func:`take_over_changelog` does.
-    faust-streaming 0.15.
+    Sets ``Collection._data``, and ``send_changelog`` as :func:`take_over_changelog` does; enters
+    the source into ``_verified_source_topics_for_partitions``, or the first write would make a
+    consumer, to ask it how many partitions a topic of this name has. faust-streaming 0.15.
 
     Arguments:
         app: the application.
+        source: whose events write the tables.
         changelog: where writes go.
         refuse: see :func:`take_over_changelog`.
     """
@@ -72,6 +74,7 @@ def tables_in_memory(
         of_table: Any = table
         kept.append((of_table, of_table._data))
         of_table._data = of_table._new_store_by_url("memory://")
+        of_table._verified_source_topics_for_partitions.add(source)
         if not table.is_global:
             take_over_changelog(of_table, changelog, refuse)
     try:
@@ -79,4 +82,5 @@ def tables_in_memory(
     finally:
         for of_table, data in kept:
             of_table._data = data
+            of_table._verified_source_topics_for_partitions.discard(source)
             vars(of_table).pop("send_changelog", None)

@@ -60,6 +60,7 @@ async def test_agents_and_tables_work_and_begin_anew(server: ScriptedServer, loo
         assert context.cursors == {"north": 5}
         status = source.status()
     assert not sums
+    assert app._consumer is None, "nothing of Kafka was made"
     assert (status.waiting_for, [split.name for split in status.splits]) == ("", ["north"])
     assert Request.FromString(server.calls[0].request).region == "north"
     assert ("x-shop", "one") in server.calls[0].metadata
