@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from test_layers import RANKS
 
 import faust_grpc
 from faust_grpc import (
@@ -162,6 +163,28 @@ def _number(text: str) -> Any:
     return ast.literal_eval(
         text.strip("`").replace(" ", "_") if text[:1].isdigit() else text.strip("`")
     )
+
+
+def tables(page: Path, header: str) -> Iterator[list[str]]:
+    """Yield the rows below a header, as their cells."""
+    rows = page.read_text().split(header)[1].split("\n\n")[0].strip().splitlines()
+    for row in rows[1:]:
+        yield [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_design_has_the_ranks_that_are_held() -> None:
+    told = {
+        name: int(rank)
+        for rank, modules in tables(DOCS / "design.md", "| rank | modules |\n")
+        for name in re.findall(r"`(\w+)`", modules)
+    }
+    assert told == {name: rank for name, rank in RANKS.items() if name != "__main__"}
+
+
+def test_design_names_modules_that_there_are() -> None:
+    for _, modules, _ in tables(DOCS / "design.md", "| step | module | what it does |\n"):
+        for name in re.findall(r"`(\w+)/?`", modules):
+            assert name in RANKS, name
 
 
 def test_table_of_endings_has_every_built_in_rule() -> None:
