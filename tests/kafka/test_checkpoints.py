@@ -83,7 +83,7 @@ def test_F06_a_lost_checkpoint_is_told_from_a_first_start(
     cluster = make()
     cluster.start("w1")
     cluster.wait_states("w1")
-    wait_until(lambda: (cluster.splits("w1")["south"]["cursor"] or 0) > 20, 60, "20 orders")
+    wait_noted(kafka_broker, cluster)
     cluster.stop("w1")
     calls = {region: cluster.resumed_behind(region) for region in ("north", "south")}
     assert calls == {"north": [0], "south": [0]}, "the first start was none"
@@ -114,6 +114,7 @@ def test_F06_a_lost_checkpoint_begins_anew_where_that_was_declared(
     cluster = make(ON_LOST="earliest")
     cluster.start("w1")
     cluster.wait_states("w1")
+    wait_noted(kafka_broker, cluster)
     cluster.stop("w1")
     delete(kafka_broker, topic_of(cluster))
     cluster.start("w1")
@@ -123,6 +124,12 @@ def test_F06_a_lost_checkpoint_begins_anew_where_that_was_declared(
     log = cluster.workers["w1"].output()
     assert "orders/north: its checkpoint is lost" in log
     assert "events are missing or come twice" in log
+
+
+def wait_noted(broker: Broker, cluster: Controlled) -> None:
+    """Wait until both splits are known to have been at work: two checkpoints after their start."""
+    topic = f"{cluster.env['APP_ID']}-faust-grpc-births-checkpoint-changelog"
+    wait_until(lambda: len(read_topic(broker.bootstrap, topic)) == 2, 60, "both are noted")
 
 
 def delete(broker: Broker, topic: str) -> None:
