@@ -319,11 +319,10 @@ def _nothing(*_: Any) -> None:
 
 
 async def _wait_until(subscription: Subscription, deadline: float) -> bool:
-    try:
-        await asyncio.wait_for(subscription.wait(), deadline - time.monotonic())
-    except asyncio.TimeoutError:
-        return False
-    return True
+    # Not by ``wait_for``: its task begins later, and would miss that a hurry began before it.
+    news = subscription.news()
+    await asyncio.wait({news}, timeout=max(0.0, deadline - time.monotonic()))
+    return news.done() or not news.cancel()
 
 
 def _value(_event: EventT[Any], value: Any) -> Any:

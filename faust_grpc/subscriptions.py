@@ -96,12 +96,20 @@ class Subscription:
         if on:
             self.wake()
 
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done as soon as there is something to take, or a hurry begins."""
+        waiter = asyncio.get_running_loop().create_future()
+        if self.events or self.errors:
+            waiter.set_result(None)
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
     async def wait(self) -> None:
-        """Wait until there is something to take."""
-        # Looked at here, not only by the caller: as a task of its own (``wait_for``) this begins
-        # later, and a wake-up in between would be for nobody.
-        if not self.events and not self.errors:
-            await _wait(self._waiters)
+        """Wait until there is something to take, or a hurry begins."""
+        # Looked at when this begins, not only by the caller: as a task of its own (``wait_for``)
+        # it begins later, and a wake-up in between would be for nobody.
+        await self.news()
 
     def throw(self, exc: BaseException) -> None:
         """Raise an exception in the stream that iterates."""
