@@ -20,8 +20,8 @@ from .view import View
 __all__ = ["Outcome", "run_demo"]
 
 #: Orders per second and region. Two busy cores do many times as much; but every order is a key of
-#: two tables, and a worker that takes over a split reads its tables first.
-RATE = 50
+#: two tables, and the mock broker keeps 5 MB of a partition, nothing before.
+RATE = 200
 #: Of the time asked for, what starting, moving splits and the end take.
 OVERHEAD_SECONDS = 13.0
 #: Between two looks.
