@@ -132,8 +132,9 @@ async def run_source(
     *,
     splits: Collection[str] | None,
     cursors: Mapping[str, CursorValue],
-    agents: bool,
-    prepare_seconds: float,
+    agents: bool = True,
+    collect: bool = True,
+    prepare_seconds: float | None = 10.0,
 ) -> AsyncIterator[SourceContext]:
     """Run a source's splits and its agents.
 
@@ -143,7 +144,9 @@ async def run_source(
         splits: their names; ``None`` for all.
         cursors: behind which a split begins.
         agents: whether its agents run.
-        prepare_seconds: how long the server may take for the method's types.
+        collect: whether events and dead letters are kept for the test.
+        prepare_seconds: how long the server may take for the method's types; ``None``: it is
+            not asked here.
 
     Raises:
         ConfigurationError: there is no such split, or the declaration does not fit the server.
@@ -154,7 +157,8 @@ async def run_source(
     app.finalize()
     context = SourceContext(feed)
     assigned = _assigned(feed.declaration, app.conf.topic_partitions, splits, cursors)
-    _collect_dead_letters(feed, context)
+    if collect:
+        _collect_dead_letters(feed, context)
     changelog = Changelog()
     changelog.own(range(app.conf.topic_partitions))
     async with AsyncExitStack() as stack:
@@ -164,13 +168,19 @@ async def run_source(
         runner.lifecycle = Lifecycle(app)
         runner.lifecycle.enter(Phase.RUNNING)
         stack.callback(_unsubscribe_all_but, list(feed.channel.subscriptions), feed)
+        # What agents yield into channels in memory.
+        app.flow_control.resume()
+        stack.callback(app.flow_control.suspend)
         if agents:
-            for agent in seams.cloned_agents(app, feed.channel, context.errors.append):
+            clones = seams.cloned_agents(app, feed.channel, context.errors.append)
+            for agent in stack.enter_context(clones):
                 await agent.start()
                 stack.push_async_callback(agent.stop)
-        await _collect_events(feed, context, stack)
+        if collect:
+            _collect_events(feed, context, stack)
         stack.push_async_callback(feed.close, CLOSE_SECONDS)
-        await _prepare(feed, prepare_seconds)
+        if prepare_seconds is not None:
+            await _prepare(feed, prepare_seconds)
         feed.assign(assigned)
         feed.release()
         yield context
@@ -207,7 +217,7 @@ def _collect_dead_letters(feed: Feed, context: SourceContext) -> None:
     feed.dead_letters = type(feed.dead_letters)(collect)
 
 
-async def _collect_events(feed: Feed, context: SourceContext, stack: AsyncExitStack) -> None:
+def _collect_events(feed: Feed, context: SourceContext, stack: AsyncExitStack) -> None:
     stream = feed.channel.app.stream(feed.channel)
 
     async def collect() -> None:

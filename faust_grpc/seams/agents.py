@@ -54,10 +54,14 @@ def restart_agents(app: AppT, channel: faust.Channel[Any]) -> list[str]:
     for agent in app.agents.values():
         if getattr(agent, "_channel_arg", None) is channel:
             names.append(agent.name)
-            chosen = agent.supervisor_strategy or app.conf.agent_supervisor
-            if chosen is OneForOneSupervisor:
-                agent.supervisor_strategy = RestartingSupervisor
+            agent.supervisor_strategy = chosen_supervisor(agent)
     return names
+
+
+def chosen_supervisor(agent: Any) -> Any:
+    """Return the supervisor that an agent's author chose, or the one above."""
+    chosen = agent.supervisor_strategy or agent.app.conf.agent_supervisor
+    return RestartingSupervisor if chosen is OneForOneSupervisor else chosen
 
 
 def redirect_agents(app: AppT, channel: faust.Channel[Any], topic: TopicT) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,30 +11,39 @@ from faust.types import AgentT, AppT
 
 from ..changelog import Changelog
 from ..exceptions import HostError
-from .agents import RestartingSupervisor
+from .agents import chosen_supervisor
 from .tables import take_over_changelog
 
 __all__ = ["cloned_agents", "tables_in_memory"]
 
 
+@contextmanager
 def cloned_agents(
     app: AppT, channel: faust.Channel[Any], on_error: Callable[[BaseException], None]
-) -> list[AgentT[Any]]:
-    """Return copies of a source's agents, which know nothing of other event loops.
+) -> Iterator[list[AgentT[Any]]]:
+    """Put copies in the place of a source's agents, which know nothing of other event loops.
 
     The agents themselves belong to the loop that they are first started in. Reads
-    ``Agent._channel_arg`` and ``Agent._on_error``. faust-streaming 0.15.
+    ``Agent._channel_arg`` and ``Agent._on_error``, and sets entries of ``app.agents``.
+    faust-streaming 0.15.
 
     Arguments:
         app: the application.
         channel: the source.
         on_error: told what an agent raised, before the agent's own ``on_error``.
     """
-    return [
-        _clone(agent, channel, on_error)
-        for agent in app.agents.values()
+    agents: MutableMapping[str, AgentT[Any]] = app.agents.data
+    replaced = {
+        name: agent
+        for name, agent in agents.items()
         if getattr(agent, "_channel_arg", None) is channel
-    ]
+    }
+    clones = {name: _clone(agent, channel, on_error) for name, agent in replaced.items()}
+    agents.update(clones)
+    try:
+        yield list(clones.values())
+    finally:
+        agents.update(replaced)
 
 
 def _clone(
@@ -48,7 +57,7 @@ def _clone(
             await own(crashed, error)
 
     clone: AgentT[Any] = agent.clone(
-        channel=channel, on_error=told, supervisor_strategy=RestartingSupervisor
+        channel=channel, on_error=told, supervisor_strategy=chosen_supervisor(agent)
     )
     return clone
 

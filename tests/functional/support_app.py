@@ -1,7 +1,6 @@
 """A Faust application in this process, fed by a real gRPC server, without a broker.
 
-Agents are started as Faust starts them; only what a consumer's rebalance would do (assign splits,
-let them deliver) is done by hand.
+It runs as in ``source.test_context()``, but collects nothing: the agents are the only readers.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import faust
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from faust_grpc import Cursor, GrpcSource
-from faust_grpc.feeds import Assigned
-from faust_grpc.seams import restart_agents
+from faust_grpc.runner import Runner
+from faust_grpc.source_context import run_source
 from faust_grpc.testing import Replay, ScriptedServer, Stall
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders" / "orders.binpb"
@@ -107,15 +106,19 @@ class InProcess:
         }
         self.source = GrpcSource(self.app, self.server.target, METHOD, **declared)
         self.feed = self.source._feed
+        self._running = AsyncExitStack()
 
     async def start(self) -> None:
         """Start the agents, then the stream."""
-        restart_agents(self.app, self.source)
-        self.app.flow_control.resume()
-        for agent in self.app.agents.values():
-            await agent.start()
-        self.feed.assign({"main": Assigned(0, None)})
-        self.feed.release()
+        running = run_source(
+            Runner.of(self.app),
+            self.feed,
+            splits=None,
+            cursors={},
+            collect=False,
+            prepare_seconds=None,
+        )
+        await self._running.enter_async_context(running)
 
     @property
     def waiting_for(self) -> str:
@@ -143,8 +146,7 @@ class InProcess:
 
     async def close(self) -> None:
         """End agents, calls and connections."""
-        for agent in self.app.agents.values():
-            await agent.stop()
+        await self._running.aclose()
         await self.feed.close(3.0)
 
 

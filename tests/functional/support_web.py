@@ -44,9 +44,9 @@ class Pages:
         **options: Any,
     ) -> None:
         self.servers = {name: ScriptedServer() for name in NAMES}
+        self.histories = {name: list(histories.get(name, orders(5))) for name in NAMES}
         for name, server in self.servers.items():
-            history = list(histories.get(name, orders(5)))
-            server.script(METHOD, (Replay(history, _after), Stall()))
+            server.script(METHOD, (Replay(self.histories[name], _after), Stall()))
         self.app = faust.App("pages", broker="kafka://127.0.0.1:9", store="memory://")
         self.source = GrpcSource(
             self.app,
@@ -115,9 +115,18 @@ class Pages:
         return {split.name: split.state for split in self.source.status().splits}
 
     async def reach(self, **states: str) -> None:
-        """Wait until splits are in these states; the others receive."""
+        """Wait until splits are in these states; the others have received all five orders."""
         wanted = {**dict.fromkeys(NAMES, "receiving"), **states}
-        await until(lambda: self.states() == wanted, lambda: f"{wanted}: {self.source.status()}")
+
+        def reached() -> bool:
+            done = (
+                split.cursor == 5
+                for split in self.source.status().splits
+                if split.name not in states
+            )
+            return self.states() == wanted and all(done)
+
+        await until(reached, lambda: f"{wanted}: {self.source.status()}")
 
 
 def _after(raw: bytes) -> int:

@@ -70,8 +70,8 @@ async def test_an_agent_that_stands_still_holds_the_checkpoint_and_the_stream() 
         await rig.start()
         await until(lambda: rig.split.unacked == 16)
         await until(lambda: rig.split.buffered > 0)
+        await until(lambda: seen[-1] == 4 + 16)
         assert rig.split.cursor == 4
-        assert seen[-1] == 4 + 16
         assert rig.split.buffered <= 32
         go_on.set()
         await rig.finished(500)
