@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .acks import Delivery
@@ -165,6 +165,15 @@ class Feed(ABC):
         # One that had stopped for a person gets another try.
         self.drop([split.name for split in self if split.state is SplitState.FATAL])
         self._reconcile()
+
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """End the splits of all other partitions; none of them begins before :meth:`assign`."""
+        self._assigned = {
+            name: assigned
+            for name, assigned in self._assigned.items()
+            if assigned.partition in partitions
+        }
+        self.drop([split.name for split in self if split.partition not in partitions])
 
     def drop(self, names: Iterable[str]) -> None:
         """End splits; what agents still hold of them is not processed."""

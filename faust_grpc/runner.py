@@ -320,7 +320,7 @@ class Runner(Sensor):
 
     def _drop_all_but(self, partitions: frozenset[int]) -> None:
         for feed in self._clustered:
-            feed.drop([split.name for split in feed if split.partition not in partitions])
+            feed.keep_only(partitions)
 
     def _on_heartbeat(self) -> None:
         self.lease.renew(LEASE_PART * self.app.conf.broker_session_timeout)
@@ -358,7 +358,7 @@ class Runner(Sensor):
         self._ownership.membership.lost()
         self.checkpoints.give_up()
         for feed in self._clustered:
-            feed.drop(list(feed.splits))
+            feed.keep_only(())
             await feed.closed(CLOSE_SECONDS)
 
     def _on_lost(self) -> None:

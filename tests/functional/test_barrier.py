@@ -135,3 +135,21 @@ async def test_the_cursor_of_a_split_that_was_set_aside_is_still_saved() -> None
         parted.protocol.saved(checkpoint)
         rig.feed.look_after(60.0)
         assert rig.feed.parted == []
+
+
+async def test_a_split_that_went_away_is_not_begun_by_a_new_agent() -> None:
+    """Between the group's answer and the end of the recovery."""
+    async with in_process(orders(5)) as rig:
+
+        @rig.app.agent(rig.source)
+        async def quick(stream: Any) -> None:
+            async for _ in stream:
+                pass
+
+        await rig.start()
+        await rig.finished(5)
+        rig.feed.hold()
+        rig.feed.keep_only(())
+        rig.app.stream(rig.source).__aiter__()
+        rig.feed.subscribed()
+        assert rig.feed.splits == {}
