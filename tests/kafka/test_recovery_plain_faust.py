@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
 from support.cluster import Cluster
 
 
-def test_plain_faust_recovers_the_same_tables(make_cluster: Callable[..., Cluster]) -> None:
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_plain_faust_recovers_the_same_tables(
+    make_cluster: Callable[..., Cluster], delivery: str
+) -> None:
     """After a clean stop it finds in its tables what the changelogs say, key by key."""
-    cluster = make_cluster(block=100)
+    cluster = make_cluster(block=100, delivery=delivery)
     cluster.start("w1", "w2")
     cluster.wait_settled()
     cluster.wait_processed(300)

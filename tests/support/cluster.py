@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +23,7 @@ from .judge import Judgement, judge, read_topic
 from .members import Member, Shop, Tail
 from .orders import OrderServer
 
-__all__ = ["Cluster", "ServerKiller"]
+__all__ = ["Cluster"]
 
 #: The group's answer reaches both workers at once. The old owner, which delivers nothing since it
 #: was asked to give up, ends its calls then; the new one begins after its recovery. When there is
@@ -280,7 +278,7 @@ class Cluster:
 
     def produce(self, topic: str, values: Iterable[str]) -> int:
         """Write records to a topic of 4 partitions, made if it is not there; return how many."""
-        bootstrap = {"bootstrap.servers": self.broker.bootstrap}
+        bootstrap = {"bootstrap.servers": self.broker.bootstrap, "log_level": 0}
         for made in AdminClient(bootstrap).create_topics([NewTopic(topic, 4)]).values():
             with suppress(KafkaException):  # it is there
                 made.result()
@@ -328,55 +326,3 @@ class Cluster:
         for overlap in found:
             self.tell(f"  OVERLAP {overlap}")
         return [str(overlap) for overlap in found if overlap.seconds > MOST_OVERLAP_SECONDS]
-
-
-class ServerKiller:
-    """Kills and restarts the order server again and again, at random times, in the background.
-
-    Arguments:
-        cluster: whose server.
-        times: how often.
-        between: least and most seconds between two kills.
-        seed: of the times.
-    """
-
-    def __init__(
-        self, cluster: Cluster, *, times: int, between: tuple[float, float], seed: int
-    ) -> None:
-        self._cluster = cluster
-        self._times = times
-        self._between = between
-        self._random = random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="server killer")
-        self.error: BaseException | None = None
-
-    def __enter__(self) -> ServerKiller:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self._stop.set()
-        self._thread.join()
-
-    def finish(self, timeout: float) -> None:
-        """Wait for the last kill.
-
-        Raises:
-            AssertionError: not in time, or the server did not start again.
-        """
-        self._thread.join(timeout)
-        assert not self._thread.is_alive(), "the server was not killed as often as planned"
-        assert self.error is None, f"the server did not come back: {self.error!r}"
-
-    def _run(self) -> None:
-        try:
-            for _ in range(self._times):
-                # The pause is the fault's own rhythm; nothing is concluded from it.
-                if self._stop.wait(self._random.uniform(*self._between)):
-                    return
-                self._cluster.kill_server()
-                self._cluster.say("kill and start the server")
-        except BaseException as error:
-            self.error = error
