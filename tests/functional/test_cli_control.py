@@ -94,6 +94,7 @@ async def test_tables_fit_in_80_columns() -> None:
         (f"http://127.0.0.1:{free_port()}", "does not answer"),
         ("localhost:6066", "give a URL such as http://localhost:6066"),
     ],
+    ids=["a closed port", "no URL"],
 )
 def test_no_worker_there(url: str, named: str) -> None:
     result = CliRunner().invoke(commands, ["status", "--url", url])

@@ -38,6 +38,11 @@ def test_nothing_asked_for_gives_the_message() -> None:
     assert (record.key, record.timestamp) == (None, None)
 
 
+def named(value: object) -> str:
+    """Name a parameter the same in every process."""
+    return "function" if callable(value) else repr(value)
+
+
 @pytest.mark.parametrize(
     ("message", "key", "found"),
     [
@@ -50,7 +55,7 @@ def test_nothing_asked_for_gives_the_message() -> None:
         (Tick(sym="A", seq=2), "/sym", "A"),
         (Tick(sym="A", seq=2), lambda tick: f"{tick.sym}-{tick.seq}", "A-2"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_key(message: Any, key: Any, found: Any) -> None:
     assert records(message, key=key)[0].key == found
@@ -90,7 +95,7 @@ def test_key(message: Any, key: Any, found: Any) -> None:
         (Tick(sym="yesterday"), "sym", None),
         (Tick(sym="1970-13-01"), "sym", None),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_timestamp(message: Any, timestamp: Any, found: float | None) -> None:
     assert records(message, timestamp=timestamp)[0].timestamp == found
@@ -213,7 +218,7 @@ def test_nothing_to_explode_gives_no_records() -> None:
         (P(imp_i=3), lambda message: message.imp_i > 2, True),
         (P(imp_i=2), lambda message: message.imp_i > 2, False),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_skip(message: Any, skip: Any, skipped: bool) -> None:
     assert (records(message, skip=skip) == ()) is skipped
@@ -244,7 +249,7 @@ def test_skip_looks_before_explode() -> None:
         ({"skip": "smy"}, "skip='smy': cases.feed.v1.Tick has no field 'smy'"),
         ({"skip": 5}, "skip=5: give a field path or a callable"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_an_option_that_does_not_fit_is_named(options: Any, text: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
