@@ -20,6 +20,10 @@ __all__ = ["Saving"]
 
 logger = logging.getLogger(__name__)
 
+#: How long agents may take to finish what they were given, so that it can be saved. Where they
+#: take longer they are given less at a time.
+BARRIER_SECONDS = 1.0
+
 
 class Saving:
     """Takes the checkpoints of all sources of an application.
@@ -139,7 +143,11 @@ class Saving:
     async def _barrier(self, strict: Sequence[Feed]) -> frozenset[int]:
         splits = [split for feed in strict for split in feed]
         patience = min(feed.declaration.checkpoint.drain_seconds for feed in strict)
-        return await barrier(splits, patience, lambda: self._waiting > 0)
+        began = time.monotonic()
+        busy = await barrier(splits, patience, lambda: self._waiting > 0)
+        for split in splits:
+            split.adapt(time.monotonic() - began, BARRIER_SECONDS)
+        return busy
 
     async def _taken(self, partitions: Collection[int] | None) -> list[Cut]:
         try:

@@ -225,6 +225,10 @@ class RunningSplit(Standing):
         """How much of the read-ahead buffer is used, from 0 to 1."""
         return min(1.0, self.buffered / self._buffer.messages)
 
+    def adapt(self, seconds: float, wanted_seconds: float) -> None:
+        """A barrier took so long; as :meth:`Window.adapt`."""
+        self._window.adapt(seconds, wanted_seconds)
+
     def acked(self, delivery: Delivery) -> None:
         """All subscriptions finished one record of a delivery."""
         delivery.parts -= 1

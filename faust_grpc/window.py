@@ -25,7 +25,7 @@ class Window:
 
     def __init__(self, mark: LowWaterMark, bounds: Buffer, drop: Drop) -> None:
         self._mark = mark
-        self._unacked = bounds.unacked
+        self._bound = self._limit = bounds.unacked
         #: What was decoded and waits, unless the policy is to let the stream wait.
         self.backlog = backlog_for(bounds, drop)
         #: Set while agents have nothing that they have not finished.
@@ -53,10 +53,10 @@ class Window:
 
         Bounded is also what a slow one holds up behind it.
         """
-        held, most = self._mark.held, 4 * self._unacked
+        held, most = self._mark.held, 4 * self._bound
         if self.backlog is None and held >= most and self._mark.position() >= 0:
             return most - self._mark.held
-        return self._unacked - self.unacked
+        return self._limit - self.unacked
 
     def intake(self) -> int:
         """How many more messages may be taken from the reader."""
@@ -83,6 +83,21 @@ class Window:
             self.is_starved = False
             return True
         return False
+
+    def adapt(self, seconds: float, wanted_seconds: float) -> None:
+        """Learn from a barrier how many messages agents finish in good time.
+
+        Slow agents are given fewer at a time: a checkpoint waits for all that they have.
+
+        Arguments:
+            seconds: how long the barrier took.
+            wanted_seconds: how long it may take.
+        """
+        if seconds > wanted_seconds:
+            self._limit = max(1, self._limit // 2)
+        elif seconds < wanted_seconds / 4:
+            self._limit = min(self._bound, self._limit * 2)
+        self._resume_at = self._limit // 2
 
     def dropped(self) -> None:
         """Something was thrown away: behind an event that is never finished it would pile up."""
