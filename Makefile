@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BROKER ?= mock
 PYTEST_ARGS ?=
+# Tests at the same time; 0 is one after the other, which two busy cores can be trusted with.
+JOBS ?= 0
 SOAK_SECONDS ?= 1200
 SOAK_ARGS ?=
 
@@ -37,7 +39,7 @@ endif
 # All tests. Kafka's jars first, where one sees them come: some 42 MB, once.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 # Everything that needs no Java.
 test-unit: $(VENV)/.installed-test

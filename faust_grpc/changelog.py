@@ -8,7 +8,7 @@ once per checkpoint, before the checkpoint: a saved cursor is never ahead of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from faust.tables.base import Collection
@@ -81,6 +81,14 @@ class Changelog:
         self._room = most_keys
         #: Set at the bound: it is time to write.
         self.is_full = asyncio.Event()
+        #: Called with a table before the first write of it is taken.
+        self.first_written: Callable[[Collection], None] = _nobody
+        self._tables: dict[int, Collection] = {}
+
+    @property
+    def tables(self) -> list[Collection]:
+        """The tables that a source's events have written in this process."""
+        return list(self._tables.values())
 
     def bound(self, most_keys: int, most_bytes: int) -> None:
         """Set the bounds."""
@@ -117,6 +125,9 @@ class Changelog:
                 f"table {write.table.name!r}: this worker does not own partition {partition} "
                 "(any more); its owner will process the event again"
             )
+        if id(write.table) not in self._tables:  # by identity: tables compare by their contents
+            self._tables[id(write.table)] = write.table
+            self.first_written(write.table)
         if isinstance(write.table.data, ChangeloggedObjectManager):
             self._operations.setdefault(partition, []).append(write)
         else:
@@ -162,6 +173,10 @@ class Changelog:
             self.is_full.clear()
         else:
             self.is_full.set()
+
+
+def _nobody(_table: Collection) -> None:
+    """For a changelog that nobody watches."""
 
 
 async def encode(batches: Iterable[Batch]) -> list[Record]:

@@ -96,7 +96,7 @@ class BulkRecovery:
         wanted = {tp: loader for tp, loader in loaders.items() if tp not in keep}
         self._complete = set(keep)
         self.unsealed = {tp: record for tp, record in self.unsealed.items() if tp in keep}
-        self._open_stores({tp: tables[tp] for tp in wanted})
+        self._wipe_stores({tp: tables[tp] for tp in wanted})
         if not loaders:
             return {}
         seconds = RETRY_FIRST_SECONDS
@@ -123,13 +123,14 @@ class BulkRecovery:
             not table.use_partitioner and (table.partitions or partitions) == partitions
         )
 
-    def _open_stores(self, tables: Mapping[TP, Collection]) -> None:
+    def _wipe_stores(self, tables: Mapping[TP, Collection]) -> None:
+        """Wipe stores on disk that may hold what was never committed."""
         if not self.wipe_unclean:
             return
         for tp, table in tables.items():
             if stores.is_marked_open(table, tp.partition):
                 stores.wipe(table, tp.partition)
-            stores.mark_open(table, tp.partition)
+                stores.mark_closed(table, tp.partition)
 
     async def _attempt(
         self, wanted: Mapping[TP, StoreLoader], keep: set[TP]

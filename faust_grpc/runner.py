@@ -67,6 +67,8 @@ class Runner(Sensor):
         self.lifecycle = Lifecycle(app)
         #: Called before Faust's web server and tables start.
         self.starting: list[Callable[[], None]] = []
+        changelog = self.checkpoints.changelog
+        changelog.first_written = lambda table: self._mark_open(table, changelog.owned)
         self.recovery = BulkRecovery(app, self._before_recovery, self.checkpoints.kafka_options)
         self._ownership = Ownership(app, self.checkpoints)
         self._sharing = Sharing(app, self.placement, self.births)
@@ -278,7 +280,8 @@ class Runner(Sensor):
             self._ownership.membership.ready(owned)
             self.checkpoints.changelog.own(kept)  # what else was dirty is of an earlier life
             self.checkpoints.own(owned)
-            self._mark_stores(owned, open_=True)
+            for table in self.checkpoints.changelog.tables:
+                self._mark_open(table, owned)
             for begun in self._sharing.assign(list(self.feeds.values()), owned):
                 self.add_future(begun)
             self._ownership.tell_idle(self._sharing.placed(self._clustered))
@@ -325,15 +328,16 @@ class Runner(Sensor):
     def _on_heartbeat(self) -> None:
         self.lease.renew(LEASE_PART * self.app.conf.broker_session_timeout)
 
-    def _mark_stores(self, partitions: Collection[int], *, open_: bool) -> None:
-        """Exactly once: note which stores on disk may be ahead of what is committed."""
-        if self.checkpoints.transactions is None:
-            return
-        mark = stores.mark_open if open_ else stores.mark_closed
-        for table in self.app.tables.values():
-            if not table.is_global:
-                for partition in partitions:
-                    mark(table, partition)
+    def _mark_open(self, table: Any, partitions: Collection[int]) -> None:
+        """Exactly once: note that a table's store on disk may be ahead of what is committed."""
+        if self.checkpoints.transactions is not None:
+            for partition in partitions:
+                stores.mark_open(table, partition)
+
+    def _mark_closed(self, partitions: Collection[int]) -> None:
+        for table in self.checkpoints.changelog.tables:
+            for partition in partitions:
+                stores.mark_closed(table, partition)
 
     # Quiesce
 
@@ -351,7 +355,7 @@ class Runner(Sensor):
             logger.warning("%s: given up: %s", ", ".join(running), why_not)
             await self._give_up()
             return False
-        self._mark_stores(self.checkpoints.changelog.owned, open_=False)
+        self._mark_closed(self.checkpoints.changelog.owned)
         return True
 
     async def _give_up(self) -> None:

@@ -345,15 +345,15 @@ async def test_an_unclean_store_is_wiped_before_it_is_loaded(
     bulk = BulkRecovery(app, Prepared(), {})
     bulk.wipe_unclean = True
     await bulk({tp(table, 0): table})
-    assert stores.is_marked_open(table, 0)
+    # As the first write of a source's event does.
+    stores.mark_open(table, 0)
     table.data._db_for_partition(0).put(b'"ahead"', b"1")
     await bulk({tp(table, 0): table})
     assert table.data._db_for_partition(0).get(b'"ahead"') is None
     assert table.data._db_for_partition(0).get(b'"a"') == b"1"
-    stores.mark_closed(table, 0)
+    assert not stores.is_marked_open(table, 0)
     await bulk({tp(table, 0): table})
-    assert bulk.status().loaded == 0  # closed in order: it goes on where it was
-    assert stores.is_marked_open(table, 0)
+    assert bulk.status().loaded == 0  # nobody wrote it, or it was closed in order
 
 
 # The option for every table

@@ -119,3 +119,16 @@ async def test_what_cannot_be_serialized_names_the_table(app: faust.App) -> None
     changelog.add(0, write(table, "a", object()))
     with pytest.raises(HostError, match=r"table 'stock': key 'a' or its value cannot be serial"):
         await encode(changelog.snapshot())
+
+
+def test_the_first_write_of_a_table_is_told(app: faust.App) -> None:
+    """By identity: empty tables are equal."""
+    told: list[Any] = []
+    changelog = Changelog()
+    changelog.first_written = told.append
+    changelog.own([0])
+    first, second = app.Table("first", default=int), app.Table("second", default=int)
+    for table in (first, second, first):
+        changelog.add(0, write(table, "a", 1))
+    assert [table.name for table in told] == ["first", "second"]
+    assert [table.name for table in changelog.tables] == ["first", "second"]
