@@ -43,7 +43,12 @@ async def report() -> None:
 
 def write_state() -> None:
     splits = [
-        {"state": split.state, "reason": split.reason, "cursor": split.cursor}
+        {
+            "state": split.state,
+            "reason": split.reason,
+            "cursor": split.cursor,
+            "calls": split.calls,
+        }
         for split in example.changes.status().splits
     ]
     state = {"pid": os.getpid(), "splits": splits, "table": dict(example.settings.items())}
