@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BROKER ?= mock
 PYTEST_ARGS ?=
-# Tests at the same time; 0 is one after the other, which two busy cores can be trusted with.
-JOBS ?= 0
+# Files of tests at the same time: most tests wait for other processes. 0 is one after the other.
+JOBS ?= 2
 SOAK_SECONDS ?= 1200
 SOAK_ARGS ?=
 
@@ -39,7 +39,7 @@ endif
 # All tests. Kafka's jars first, where one sees them come: some 42 MB, once.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 # Everything that needs no Java.
 test-unit: $(VENV)/.installed-test
