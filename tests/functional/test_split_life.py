@@ -272,3 +272,28 @@ async def test_a_reset_in_the_middle_of_a_renewal_is_like_any_other() -> None:
         await rig.start()
         await rig.finished(200)
         assert seen == list(range(1, 201))
+
+
+async def test_skipped_messages_are_life_to_the_watchdog() -> None:
+    """A heartbeat is no event, but it tells that the peer is there; and its cursor counts."""
+    skip = {"skip": lambda order: order.sequence > 1, "timeouts": Timeouts(idle_seconds=60)}
+    async with in_process(orders(1), **skip) as rig:
+        seen: list[int] = []
+
+        @rig.app.agent(rig.source)
+        async def agent(stream: Any) -> None:
+            async for order in stream:
+                seen.append(order.sequence)
+
+        await rig.start()
+        await rig.finished(1)
+        (split,) = rig.feed
+        for sequence in (2, 3):
+            before = split.protocol.deadline
+            assert before is not None
+            await rig.more(*orders(sequence)[-1:])
+            await rig.finished(sequence)
+            after = split.protocol.deadline
+            assert after is not None
+            assert after > before
+        assert seen == [1]
