@@ -8,7 +8,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+import trustme
 from click.testing import CliRunner
 from grpc import StatusCode
 from support import OrderServer
@@ -132,6 +134,26 @@ def test_no_server_at_all(check: Any) -> None:
     status, _, found = check(target, STATIC, "--seconds", "1")
     assert status == 1
     assert "not within 1 s: UNAVAILABLE" in found["read main"]["text"]
+
+
+@pytest.mark.parametrize("options", ["", STATIC], ids=["reflection", "descriptor set"])
+def test_T01_a_server_that_expects_tls(check: Any, options: str) -> None:
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
+    credentials = grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)])
+    with ScriptedServer(credentials=credentials) as server:
+        status, output, found = check(server.target, options, "--seconds", "2")
+    assert status == 1, output
+    text = " ".join(finding["text"] for finding in found.values())
+    assert "it probably expects TLS; use tls=True" in text
+
+
+@pytest.mark.parametrize("options", ["", STATIC], ids=["reflection", "descriptor set"])
+def test_T12_a_name_that_nobody_knows(check: Any, options: str) -> None:
+    status, output, found = check("no-such-host.invalid:50051", options, "--seconds", "2")
+    assert status == 1, output
+    text = " ".join(finding["text"] for finding in found.values())
+    assert "the host name cannot be resolved" in text
 
 
 @pytest.mark.parametrize(
