@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BROKER ?= mock
 PYTEST_ARGS ?=
-# Files of tests at the same time: most tests wait for other processes. 0 is one after the other.
-JOBS ?= 2
+# Files of tests at the same time; 0 is one after the other: sessions of a few seconds are at stake.
+JOBS ?= 0
 SOAK_SECONDS ?= 1200
 SOAK_ARGS ?=
 

@@ -23,7 +23,7 @@ from support.orders import OrderServer
 from faust_grpc.testing import Broker
 
 #: Clusters at once: each waits most of the time, for sessions that run out.
-AT_ONCE = 3
+AT_ONCE = 2
 REGIONS = {"orders": [f"r{number}" for number in range(8)]}
 TWO_SOURCES = {"orders": ["r0", "r1", "r2", "r3"], "returns": ["x0", "x1", "x2", "x3"]}
 ROCKSDB = "rocksdb://"
@@ -129,7 +129,7 @@ class Runs:
         shop = Shop(
             app_id=f"faults-{number}",
             delivery=run.delivery,
-            session_seconds=4.0,
+            session_seconds=6.0,
             **{"sources": REGIONS, **run.options},
         )
         env = {"NO_CYTHON": "1" if run.pure else ""}
