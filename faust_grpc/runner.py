@@ -81,6 +81,8 @@ class Runner(Sensor):
         )
         #: Who is told of calls, acks and checkpoints.
         self.observers = self._saving.observers = Observers()
+        #: When the group last answered with an assignment.
+        self._assigned_at: float | None = None
         super().__init__()
         self._connect()
 
@@ -168,6 +170,7 @@ class Runner(Sensor):
         self.recovery.install()
         seams.follow_sends(app, self.checkpoints.sends.follow)
         seams.seek_between_fetches(app)
+        seams.note_assignments(app, self._note_assigned)
         written = [table for table in app.tables.values() if not table.is_global]
         for table in written:
             seams.take_over_changelog(table, self.checkpoints.changelog, self._saving.refuse)
@@ -318,12 +321,17 @@ class Runner(Sensor):
         """The group answered: end the calls of what went to another worker, which need not wait
         for our recovery."""
         seams.watch_heartbeats(self.app, self._on_heartbeat)
-        self._on_heartbeat()
+        # Not from now: this process may have been halted since the group answered.
+        seconds = LEASE_PART * self.app.conf.broker_session_timeout
+        self.lease.renew(seconds, since=self._assigned_at)
         self._drop_all_but(self._ownership.kept(self._ownership.now()))
 
     def _drop_all_but(self, partitions: frozenset[int]) -> None:
         for feed in self._clustered:
             feed.keep_only(partitions)
+
+    def _note_assigned(self, at: float) -> None:
+        self._assigned_at = at
 
     def _on_heartbeat(self) -> None:
         self.lease.renew(LEASE_PART * self.app.conf.broker_session_timeout)

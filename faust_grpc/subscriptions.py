@@ -38,9 +38,9 @@ class Lease:
         """The last heartbeat is recent enough."""
         return time.monotonic() < self.until
 
-    def renew(self, seconds: float) -> None:
-        """A heartbeat was answered: hold for so many seconds from now."""
-        self.until = time.monotonic() + seconds
+    def renew(self, seconds: float, since: float | None = None) -> None:
+        """The group answered: hold for so many seconds from then; by default from now."""
+        self.until = (time.monotonic() if since is None else since) + seconds
         _wake(self._waiters)
 
     async def renewed(self) -> None:

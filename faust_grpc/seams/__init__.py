@@ -6,7 +6,13 @@ a test in ``tests/functional/test_seams*.py`` that fails when the host changes i
 
 from .agents import RestartingSupervisor, redirect_agents, restart_agents
 from .commands import offer_commands
-from .group import ask_for_rejoin, seek_between_fetches, show_activity, watch_heartbeats
+from .group import (
+    ask_for_rejoin,
+    note_assignments,
+    seek_between_fetches,
+    show_activity,
+    watch_heartbeats,
+)
 from .isolation import cloned_agents, tables_in_memory
 from .producer import follow_sends
 from .recovery import install_recovery, installed_load, read_committed
@@ -24,6 +30,7 @@ __all__ = [
     "install_recovery",
     "install_stream",
     "installed_load",
+    "note_assignments",
     "note_partitions",
     "offer_commands",
     "read_committed",

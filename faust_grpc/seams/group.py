@@ -9,7 +9,13 @@ from typing import Any
 
 from faust.types import AppT
 
-__all__ = ["ask_for_rejoin", "seek_between_fetches", "show_activity", "watch_heartbeats"]
+__all__ = [
+    "ask_for_rejoin",
+    "note_assignments",
+    "seek_between_fetches",
+    "show_activity",
+    "watch_heartbeats",
+]
 
 #: How long one fetch may wait for records: recovery waits for the end of the last one.
 FETCH_SECONDS = 0.2
@@ -104,3 +110,19 @@ async def ask_for_rejoin(app: AppT) -> None:
 
 def _kafka_consumer(app: AppT) -> Any:
     return app.consumer._thread._ensure_consumer()  # type: ignore[attr-defined]
+
+
+def note_assignments(app: AppT, note: Callable[[float], None]) -> None:
+    """Tell at which monotonic time the group answered with an assignment.
+
+    Faust looks at the answer later: in a process that was halted meanwhile it is an old one. Wraps
+    ``PartitionAssignor.on_assignment``, called in the consumer's thread. faust-streaming 0.15.
+    """
+    assignor: Any = app.assignor
+    on_assignment = assignor.on_assignment
+
+    def noted(*args: Any, **options: Any) -> Any:
+        note(time.monotonic())
+        return on_assignment(*args, **options)
+
+    assignor.on_assignment = noted

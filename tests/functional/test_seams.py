@@ -369,3 +369,14 @@ def test_agents_of_a_source_with_a_sink_read_its_topic() -> None:
     assert list(ours.get_topic_names()) == ["orders"]
     assert ours.channel_iterator.get_topic_name() == "orders"
     assert other.channel is not topic
+
+
+async def test_the_time_of_an_assignment_is_noted_and_the_assignment_made() -> None:
+    """By the name under which aiokafka's coordinator calls it."""
+    app = new_app()
+    noted: list[float] = []
+    seams.note_assignments(app, noted.append)
+    assignor: Any = app.assignor
+    with pytest.raises(AttributeError):
+        assignor.on_assignment(None)  # Faust's own looks into it
+    assert len(noted) == 1

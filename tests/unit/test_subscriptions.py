@@ -83,3 +83,12 @@ async def test_a_lease_is_held_until_it_ends_and_again_when_renewed() -> None:
     await asyncio.wait_for(renewed, 5)
     assert lease.is_held
     assert lease.until == pytest.approx(time.monotonic() + 60, abs=5)
+
+
+def test_an_old_answer_renews_no_lease() -> None:
+    """A process that was halted finds the group's answer long after it came."""
+    lease = Lease()
+    lease.renew(4.0, since=time.monotonic() - 8.0)
+    assert not lease.is_held
+    lease.renew(4.0)
+    assert lease.is_held
