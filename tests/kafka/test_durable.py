@@ -16,9 +16,10 @@ from typing import Any
 import psutil
 import pytest
 from support.cluster import Cluster
-from support.durable import DurableShop, read_written, sequences
+from support.durable import DurableShop, sequences
 from support.judge import read_topic
 from support.orders import OrderServer
+from support.reading import read_records, wait_for_markers
 
 from faust_grpc.kafka import check_transactions, is_mock
 from faust_grpc.testing import Broker, broker
@@ -72,20 +73,31 @@ def start(cluster: Cluster, *names: str) -> None:
 def written(cluster: Cluster) -> dict[str, list[int]]:
     shop = cluster.shop
     assert isinstance(shop, DurableShop)
-    return sequences(read_written(cluster.broker.bootstrap, shop.topic))
+    return sequences(read_records(cluster.broker.bootstrap, shop.topic))
+
+
+def checkpoint_topic(cluster: Cluster) -> str:
+    return f"{cluster.shop.app_id}-orders-checkpoint-changelog"
 
 
 def checkpoints(cluster: Cluster) -> dict[str, int]:
-    topic = f"{cluster.shop.app_id}-orders-checkpoint-changelog"
-    records = read_topic(cluster.broker.bootstrap, topic)
+    records = read_topic(cluster.broker.bootstrap, checkpoint_topic(cluster))
     return {record.key: record.value["cursor"] for record in records}
+
+
+def at_the_end(cluster: Cluster) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """Return what is in the topic and in the checkpoints, now that nobody writes."""
+    shop = cluster.shop
+    assert isinstance(shop, DurableShop)
+    wait_for_markers(cluster.broker.bootstrap, shop.topic, checkpoint_topic(cluster))
+    return written(cluster), checkpoints(cluster)
 
 
 def explain(cluster: Cluster, wrong: dict[str, list[int]]) -> None:
     """Print what the topic has of wrong numbers that is not committed."""
     shop = cluster.shop
     assert isinstance(shop, DurableShop)
-    records = read_written(cluster.broker.bootstrap, shop.topic, committed=False)
+    records = read_records(cluster.broker.bootstrap, shop.topic, committed=False)
     for region, numbers in wrong.items():
         print(f"{region}: {len(numbers)} wrong: {numbers[:20]}")
         for record in records:
@@ -96,7 +108,7 @@ def explain(cluster: Cluster, wrong: dict[str, list[int]]) -> None:
 
 def assert_once_and_in_order(cluster: Cluster, least: int = 1) -> None:
     """The topic has 1, 2, 3, … of every split, and ends where its checkpoint is."""
-    found, saved = written(cluster), checkpoints(cluster)
+    found, saved = at_the_end(cluster)
     assert set(found) == cluster.shop.regions
     wrong = {
         region: sorted(set(numbers) ^ set(range(1, saved[region] + 1)))
@@ -151,7 +163,7 @@ def test_kills_at_least_once(make_durable: Callable[..., Cluster], seed: int) ->
     cluster.wait_processed(300)
     cluster.stop("w1", "w2")
 
-    found, saved = written(cluster), checkpoints(cluster)
+    found, saved = at_the_end(cluster)
     for region, numbers in found.items():
         assert set(numbers) == set(range(1, saved[region] + 1)), region
         first = dict.fromkeys(numbers)

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from support.durable import read_written
+from support.reading import read_records, wait_for_markers
 
 from faust_grpc.durable.saved import checkpoint_record, last_saved
 from faust_grpc.durable.topics import create_topic, partition_count, retention_seconds
@@ -68,8 +68,10 @@ class Place:
     def saved(self, split: str = "main", may: Callable[[], bool] = lambda: True) -> Saved | None:
         return last_saved(self.table, PARTITION, split, self.options, may)
 
-    def values(self, *, committed: bool = True) -> list[bytes | None]:
-        records = read_written(self.broker.bootstrap, self.topic, committed=committed)
+    def values(self, *, committed: bool = True, ended: bool = False) -> list[bytes | None]:
+        if ended:
+            wait_for_markers(self.broker.bootstrap, self.topic)
+        records = read_records(self.broker.bootstrap, self.topic, committed=committed)
         return sorted(record.value or b"" for record in records)
 
 
@@ -90,7 +92,7 @@ def test_records_and_checkpoint_are_seen_together(place: Place) -> None:
     assert place.values() == []
     writer.commit(place.record(2))
     assert not writer.is_dirty
-    assert place.values() == [b"1", b"2"]
+    assert place.values(ended=True) == [b"1", b"2"]
     assert place.saved() == Saved(2)
     writer.commit(place.record(5))
     assert place.saved() == Saved(5)
@@ -108,7 +110,7 @@ def test_the_next_owner_fences_the_last_one(place: Place) -> None:
     zombie.abandon()
     add(owner, b"2", b"3")
     owner.commit(place.record(3))
-    assert place.values() == [b"1", b"2", b"3"]
+    assert place.values(ended=True) == [b"1", b"2", b"3"]
     assert place.saved() == Saved(3)
 
 
@@ -121,7 +123,7 @@ def test_what_is_abandoned_was_never_there(place: Place) -> None:
     again = place.exact()
     add(again, b"1")
     again.commit(place.record(1))
-    assert place.values() == [b"1"]
+    assert place.values(ended=True) == [b"1"]
 
 
 def test_a_transaction_that_took_too_long_is_not_called_fenced(place: Place) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from support import OrderServer
 from support.cluster import Cluster
-from support.durable import DurableShop, read_written, sequences
+from support.durable import DurableShop, sequences
+from support.reading import read_records
 
 from faust_grpc.testing import Broker
 
@@ -42,7 +43,7 @@ def test_a_killed_worker_loses_nothing(
         cluster.stop("w1")
         saved = {name: state[1] for name, state in cluster.status("w1")["splits"].items()}
         assert "behind cursor" in cluster.members["w1"].output()
-    records = read_written(mock_broker.bootstrap, shop.topic)
+    records = read_records(mock_broker.bootstrap, shop.topic)
     for region, numbers in sequences(records).items():
         assert set(range(1, saved[region] + 1)) <= set(numbers), region
         first = dict.fromkeys(numbers)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from .members import Shop
+from .reading import Record
 
-__all__ = ["DurableShop", "Written", "read_written", "sequences"]
-
-_READ_SECONDS = 30.0
+__all__ = ["DurableShop", "sequences"]
 
 
 @dataclass(kw_only=True)
@@ -39,66 +34,7 @@ class DurableShop(Shop):
     agent: bool = False
 
 
-class Written(NamedTuple):
-    """One record of the topic; the timestamp is in ms."""
-
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: dict[str, bytes]
-
-
-def read_written(bootstrap: str, topic: str, *, committed: bool = True) -> list[Written]:
-    """Return the records of a topic up to its end, in order by partition.
-
-    Raises:
-        AssertionError: the end was not reached in time.
-    """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "judge",
-            "isolation.level": "read_committed" if committed else "read_uncommitted",
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-        }
-    )
-    try:
-        partitions = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
-        assert partitions, f"topic {topic} does not exist"
-        consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
-        return sorted(_read_to_end(consumer, topic, partitions), key=lambda record: record[:2])
-    finally:
-        consumer.close()
-
-
-def _read_to_end(consumer: Consumer, topic: str, partitions: set[int]) -> list[Written]:
-    records: list[Written] = []
-    unfinished, deadline = set(partitions), time.monotonic() + _READ_SECONDS
-    while unfinished:
-        assert time.monotonic() < deadline, f"topic {topic}: no end of {unfinished}"
-        for message in consumer.consume(1000, 0.2):
-            error: Any = message.error()
-            if error is None:
-                records.append(
-                    Written(
-                        message.partition() or 0,
-                        message.offset() or 0,
-                        message.timestamp()[1],
-                        message.key(),
-                        message.value(),
-                        dict(message.headers() or ()),
-                    )
-                )
-            else:
-                assert error.code() == KafkaError._PARTITION_EOF, f"topic {topic}: {error}"
-                unfinished.discard(message.partition())
-    return records
-
-
-def sequences(records: Iterable[Written]) -> dict[str, list[int]]:
+def sequences(records: Iterable[Record]) -> dict[str, list[int]]:
     """Return the sequence numbers of each region, as they are in the topic."""
     found: dict[str, list[int]] = defaultdict(list)
     for record in records:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
-
 from .members import Shop
+from .reading import read_records, wait_for_markers
 
 __all__ = [
     "Judgement",
@@ -22,8 +20,6 @@ __all__ = [
     "judge_records",
     "read_topic",
 ]
-
-_READ_SECONDS = 30.0
 
 
 class ReadRecord(NamedTuple):
@@ -42,47 +38,16 @@ def read_topic(bootstrap: str, topic: str) -> list[ReadRecord]:
     Raises:
         AssertionError: it has no partitions, or its end was not reached in time.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "judge",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-        }
-    )
-    try:
-        partitions = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
-        assert partitions, f"topic {topic} does not exist"
-        consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
-        return sorted(_read_to_end(consumer, topic, partitions), key=lambda r: r[:2])
-    finally:
-        consumer.close()
-
-
-def _read_to_end(consumer: Consumer, topic: str, partitions: set[int]) -> list[ReadRecord]:
-    records: list[ReadRecord] = []
-    open_partitions = set(partitions)
-    deadline = time.monotonic() + _READ_SECONDS
-    while open_partitions:
-        assert time.monotonic() < deadline, f"topic {topic}: no end of {open_partitions}"
-        for message in consumer.consume(1000, 0.2):
-            error = message.error()
-            if error is None:
-                records.append(
-                    ReadRecord(
-                        message.partition(),
-                        message.offset(),
-                        message.timestamp()[1],
-                        json.loads(message.key() or b"null"),
-                        json.loads(message.value()) if message.value() is not None else None,
-                    )
-                )
-            elif error.code() == KafkaError._PARTITION_EOF:
-                open_partitions.discard(message.partition())
-            else:
-                raise AssertionError(f"topic {topic}: {error}")
-    return records
+    return [
+        ReadRecord(
+            record.partition,
+            record.offset,
+            record.timestamp,
+            json.loads(record.key or b"null"),
+            json.loads(record.value) if record.value is not None else None,
+        )
+        for record in read_records(bootstrap, topic)
+    ]
 
 
 @dataclass
@@ -184,14 +149,13 @@ def judge(bootstrap: str, shop: Shop) -> Judgement:
         bootstrap: the broker.
         shop: how they were configured.
     """
-    app_id = shop.app_id
+    seen, totals = f"{shop.app_id}-seen-changelog", f"{shop.app_id}-totals-changelog"
+    cursors = {source: f"{shop.app_id}-{source}-checkpoint-changelog" for source in shop.sources}
+    wait_for_markers(bootstrap, seen, *([totals] if shop.totals else ()), *cursors.values())
     return judge_records(
-        read_topic(bootstrap, f"{app_id}-seen-changelog"),
-        read_topic(bootstrap, f"{app_id}-totals-changelog") if shop.totals else None,
-        {
-            source: read_topic(bootstrap, f"{app_id}-{source}-checkpoint-changelog")
-            for source in shop.sources
-        },
+        read_topic(bootstrap, seen),
+        read_topic(bootstrap, totals) if shop.totals else None,
+        {source: read_topic(bootstrap, topic) for source, topic in cursors.items()},
         shop.sources,
         shop.block,
         exactly_once=shop.delivery == "exactly_once",
