@@ -17,7 +17,7 @@ from faust_grpc.testing import Broker, free_port, wait_until
 from .orders import OrderServer
 from .workers import Worker
 
-__all__ = ["Controlled"]
+__all__ = ["REGIONS", "Controlled"]
 
 APPS = Path(__file__).parents[1] / "scenarios" / "apps"
 REGIONS = ("north", "south", "east", "west")
@@ -107,9 +107,12 @@ class Controlled:
             return 0, None
 
     def text(self, name: str, path: str) -> str:
-        """Return a page of a worker's web server, as it is."""
-        with urllib.request.urlopen(f"{self.urls[name]}{path}", timeout=10) as answer:
-            return str(answer.read().decode())
+        """Return a page of a worker's web server, as it is; nothing when it does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.urls[name]}{path}", timeout=10) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
 
     def splits(self, name: str) -> dict[str, dict[str, Any]]:
         """Return every split as a worker tells it, by name."""
