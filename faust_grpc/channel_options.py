@@ -19,10 +19,10 @@ MAX_METADATA_BYTES = 64 * 1024
 #: our own backoff, or a server that came back would be found late.
 MAX_RECONNECT_MS = 5_000
 #: The part of a buffer's bytes that HTTP/2 may hold before it (core announces up to twice this).
-#: What is in flight is lost when a stream is reset. Measured on loopback: 64 KiB to 1 MiB read
-#: equally fast.
+#: What is in flight is lost when a stream is reset, so a small buffer has a small window. Measured
+#: on loopback: 64 KiB to 1 MiB read equally fast; below, a long way to the server costs speed.
 LOOKAHEAD_DIVISOR = 64
-LOOKAHEAD_BYTES = (64 * 1024, 4 * 1024 * 1024)
+LOOKAHEAD_BYTES = (16 * 1024, 4 * 1024 * 1024)
 
 # The value of grpc.experimental.ChannelOptions.SingleThreadedUnaryStream: calls of the sync stack
 # are then read by the thread that iterates them, about ten times as fast.

@@ -152,7 +152,8 @@ class Timeouts:
             warning tells the request: nothing may match it.
         idle_seconds: after so long without any message, skipped ones and heartbeats included, the
             peer is taken for dead and the next call is made. Off by default: only the author
-            knows how quiet the stream may be.
+            knows how quiet the stream may be. Where ``skip=`` names heartbeats by a field path,
+            and a call has brought two, it is 5 minutes, or three times their longest interval.
         sync_seconds: while a declared snapshot is not complete, its next event may take so long;
             then the next call is made.
         max_call_age_seconds: a call is ended between two messages when it is so old, and the
@@ -177,7 +178,8 @@ class Buffer:
     Arguments:
         messages: raw messages read ahead; above it the reader stops and HTTP/2 flow control
             holds the server.
-        size_bytes: the same, in bytes.
+        size_bytes: the same, in bytes. HTTP/2 may hold 1/64 of it beyond, 16 KiB to 4 MiB: what
+            is lost when a stream is reset.
         unacked: messages handed to the agents and not yet acked. It bounds what is processed
             again after a crash.
         message_size_bytes: largest message accepted; ``None`` is no limit (a resume may send a

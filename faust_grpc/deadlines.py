@@ -10,8 +10,11 @@ from .config import Timeouts
 
 __all__ = ["Deadlines", "Due", "Passed"]
 
-#: Silence that is worth a word, once, when nothing would ever end it.
+#: Silence that is worth a word, once, when nothing would ever end it; and that ends a call which
+#: had heartbeats.
 QUIET_SECONDS = 300.0
+#: So many heartbeats may be missing, where they are rarer than that.
+MISSED_BEATS = 3
 #: The part of the greatest age that is drawn at random.
 AGE_JITTER = 0.25
 
@@ -66,6 +69,9 @@ class Deadlines:
         self._synced_at: float | None = None
         self._told_first = False
         self._told_quiet = False
+        #: When the call brought its last heartbeat, and the longest time between two of a call.
+        self._beat_at: float | None = None
+        self._beats_apart: float | None = None
 
     def called(self, now: float, *, syncing: bool = False) -> None:
         """Begin anew: a call is made.
@@ -75,7 +81,7 @@ class Deadlines:
             syncing: it begins with a snapshot that has a declared end.
         """
         self._called_at = now
-        self._opened_at = self._heard_at = None
+        self._opened_at = self._heard_at = self._beat_at = None
         self._synced_at = now if syncing else None
         self._told_first = False
         self._renew_at = None
@@ -97,6 +103,16 @@ class Deadlines:
     def heard(self, now: float) -> None:
         """Messages arrived, or wait to be taken."""
         self._heard_at = now
+
+    def beat(self, now: float) -> None:
+        """A message of a kind that only tells of life arrived.
+
+        Two of them in one call are heartbeats: from then on silence is a fault, also where no
+        time-out was declared.
+        """
+        if self._beat_at is not None:
+            self._beats_apart = max(self._beats_apart or 0.0, now - self._beat_at)
+        self._beat_at = now
 
     def progress(self, now: float) -> None:
         """Events of the snapshot arrived."""
@@ -126,8 +142,11 @@ class Deadlines:
         """Return the deadline that has passed, the most severe first; warnings are given once."""
         timeouts = self._timeouts
         if _passed(self._idle_at(), now):
-            seconds = f"{timeouts.idle_seconds:g} s (Timeouts(idle_seconds=...))"
-            return Due(Passed.IDLE, f"peer silent: nothing arrived for {seconds}")
+            seconds = f"{self._idle_seconds():g} s (Timeouts(idle_seconds=...))"
+            told = f"peer silent: nothing arrived for {seconds}"
+            if timeouts.idle_seconds is None:
+                told += ", though there were heartbeats"
+            return Due(Passed.IDLE, told)
         if _passed(self._sync_at(), now):
             seconds = f"{timeouts.sync_seconds:g} s (Timeouts(sync_seconds=...))"
             return Due(Passed.SYNC, f"not synced: no event of the snapshot arrived for {seconds}")
@@ -160,12 +179,17 @@ class Deadlines:
 
     def _quiet_at(self) -> float | None:
         # Before the first message there is a word of its own for it.
-        if self._told_quiet or self._heard_at is None or self._timeouts.idle_seconds is not None:
+        if self._told_quiet or self._heard_at is None or self._idle_seconds() is not None:
             return None
         return self._heard_at + QUIET_SECONDS
 
+    def _idle_seconds(self) -> float | None:
+        if self._timeouts.idle_seconds is not None or self._beats_apart is None:
+            return self._timeouts.idle_seconds
+        return max(QUIET_SECONDS, MISSED_BEATS * self._beats_apart)
+
     def _idle_at(self) -> float | None:
-        seconds = self._timeouts.idle_seconds
+        seconds = self._idle_seconds()
         return None if seconds is None else self._last_sign + seconds
 
     def _sync_at(self) -> float | None:

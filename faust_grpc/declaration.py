@@ -143,6 +143,12 @@ class Declaration:
         saves = self.cursor is not None and self.scope == "cluster"
         return self.delivery or ("at_least_once" if saves else "at_most_once")
 
+    @property
+    def has_heartbeats(self) -> bool:
+        """Kinds of messages are passed over by name; what a callable passes over may be events."""
+        skips = [self.skip] if isinstance(self.skip, str) or callable(self.skip) else self.skip
+        return bool(skips) and all(isinstance(one, str) for one in skips or ())
+
     def plan(self, method: Method) -> Plan:
         """Check every option against the types of the method.
 
@@ -238,6 +244,7 @@ class Plan:
             on_end=declared.on_end,
             on_poison=declared.on_poison,
             renews=callable(declared.metadata),
+            heartbeats=declared.has_heartbeats,
         )
 
     def take_over(self, old: Plan, protocols: Mapping[str, DeclaredProtocol]) -> None:

@@ -52,6 +52,7 @@ class DeclaredProtocol(Receiving):
         on_end: what the end of the stream with status OK means.
         on_poison: what follows once a bad message is kept as a dead letter.
         renews: each call has new credentials.
+        heartbeats: messages without events are of kinds that were declared to be passed over.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class DeclaredProtocol(Receiving):
         on_end: EndPolicy = "reconnect",
         on_poison: PoisonPolicy = "skip",
         renews: bool = False,
+        heartbeats: bool = False,
     ) -> None:
+        self._heartbeats = heartbeats
         self._deadlines = Deadlines(timeouts or _NO_TIMEOUTS)
         self._endings = Endings(delays, rules, on_end=on_end, renews=renews)
         super().__init__(
@@ -197,6 +200,10 @@ class DeclaredProtocol(Receiving):
 
     def _first_message(self) -> None:
         self._endings.first()
+
+    def _no_events(self) -> None:
+        if self._heartbeats:
+            self._deadlines.beat(self._now)
 
     def _snapshot_completed(self) -> None:
         self._deadlines.synced()

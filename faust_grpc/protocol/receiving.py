@@ -141,6 +141,7 @@ class Receiving(Protocol):
             return (delivery, *self._synced()) if completes else (delivery,)
         # Nothing to process, but the cursor moves, behind everything that came before.
         self.mark.ack(delivery)
+        self._no_events()
         return self._synced() if completes else ()
 
     def acked(self, delivery: Delivery) -> None:
@@ -194,6 +195,10 @@ class Receiving(Protocol):
     @abstractmethod
     def _first_message(self) -> None:
         """The call brought its first message."""
+
+    @abstractmethod
+    def _no_events(self) -> None:
+        """A message had nothing to process."""
 
     @abstractmethod
     def _snapshot_completed(self) -> None:

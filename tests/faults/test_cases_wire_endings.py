@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import count
+
 import grpc
 import pytest
 from consuming import (
@@ -21,7 +24,7 @@ from consuming import (
 )
 from h2_server import ErrorCodes, Script, Stream
 
-from faust_grpc import Rule
+from faust_grpc import Buffer, Rule
 from faust_grpc.status import Verdict
 from faust_grpc.testing import Fail, Replay, ScriptedServer, Send, Stall
 
@@ -289,6 +292,42 @@ async def test_W16_what_was_read_survives_the_reset(kind: Kind) -> None:
         rig.gate.set()
         await rig.until(lambda: len(rig.seen) == 202)
         assert rig.seen == [*range(1, 201), 1, 2]
+
+
+async def test_W16_a_small_window_bounds_what_a_reset_takes(kind: Kind) -> None:
+    """What no reader can save is what HTTP/2 holds: here 16 KiB, of which core announces two."""
+    window, size = 16 * 1024, 1000
+    buffer = Buffer(messages=16, size_bytes=64 * window, unacked=16)
+    rigs: list[Consumer] = []
+
+    async def script(stream: Stream) -> None:
+        await stream.headers()
+        sending = asyncio.ensure_future(endless(stream))
+        await rigs[0].until(lambda: stream.blocked and held(rigs[0]) == 2 * 16)
+        sending.cancel()
+        await stream.reset(ErrorCodes.CANCEL)
+        rigs[0].gate.set()
+
+    async def endless(stream: Stream) -> None:
+        for number in count(1):
+            await stream.message(tick(number, sym="x" * size))
+
+    async def silent(stream: Stream) -> None:
+        await stream.headers()
+
+    def held(rig: Consumer) -> int:
+        return rig.split.unacked + rig.split.buffered
+
+    async with scripted(in_turn(script, silent), kind, buffer=buffer) as (server, rig):
+        rigs.append(rig)
+        rig.gate.clear()
+        await rig.until(lambda: rig.split.state == "open" and rig.split.calls == 2)
+        await rig.until(lambda: not held(rig))
+        assert rig.split.possible_gaps == 1
+        assert rig.seen == list(range(1, len(rig.seen) + 1))
+        assert len(rig.seen) >= 2 * 16, "what was read ahead is not lost"
+        lost = server.streams[0].sent - len(rig.seen)
+        assert lost <= 2 * window / size + 2
 
 
 async def test_endings_are_counted_by_code(kind: Kind) -> None:

@@ -16,6 +16,7 @@ from consuming import (
     Frame,
     Kind,
     after_seq,
+    asked_after,
     consuming,
     in_turn,
     scripted,
@@ -64,6 +65,41 @@ async def test_W14_a_word_once_when_nothing_watches(
         await rig.until(lambda: rig.seen == [1, 2])
         (line,) = rig.said("nothing would notice a dead peer")
         assert line in rig.warnings
+
+
+async def test_W14_heartbeats_are_a_watchdog_of_their_own(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they were declared to be skipped, nobody has to set a time-out."""
+    monkeypatch.setattr("faust_grpc.deadlines.QUIET_SECONDS", 0.4)
+
+    async def beats(stream: Stream) -> None:
+        after = await asked_after(stream)
+        await stream.headers()
+        await stream.message(frame(tick={"seq": after + 1}))
+        for number in range(3):
+            await rigs[0].until(lambda: rigs[0].split.state == "receiving")
+            await stream.message(frame(ping={"id": number}))
+            await asyncio.sleep(0.05)  # a heartbeat is a rhythm
+
+    rigs: list[Consumer] = []
+    options: dict[str, Any] = {
+        "method": "cases.feed.v1.Feed/Frames",
+        "sequence": lambda message: message.tick.seq,
+        "cursor": Cursor("tick.seq", into="after_seq"),
+        "skip": "ping",
+    }
+    async with relayed(beats, kind, **options) as (_, relay, rig):
+        rigs.append(rig)
+        await rig.until(lambda: rig.seen == [1])
+        await rig.until(lambda: rig.running.protocol.messages == 4)
+        relay.lose_server()
+        await rig.until(lambda: rig.said("peer silent: nothing arrived for 0.4 s"))
+        assert rig.said("though there were heartbeats")
+        relay.find_server()
+        await rig.until(lambda: len(rig.seen) == 2)
+        assert rig.seen == [1, 2]
+        assert not rig.said("nothing would notice a dead peer")
 
 
 async def test_W15_a_cable_that_is_pulled_under_a_watchdog(kind: Kind) -> None:

@@ -44,7 +44,8 @@ def test_balance() -> None:
 
 def test_what_http2_may_hold_follows_the_buffer() -> None:
     small, large = Buffer(size_bytes=1), Buffer(size_bytes=1 << 40)
-    assert options(buffer=small)["grpc.http2.lookahead_bytes"] == 64 * 1024
+    assert options(buffer=small)["grpc.http2.lookahead_bytes"] == 16 * 1024
+    assert options()["grpc.http2.lookahead_bytes"] == 256 * 1024
     assert options(buffer=large)["grpc.http2.lookahead_bytes"] == 4 * 1024 * 1024
     assert options(buffer=small)["grpc.max_receive_message_length"] == -1
     limited = Buffer(message_size_bytes=5)

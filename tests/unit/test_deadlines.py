@@ -115,3 +115,49 @@ def test_credentials_may_end_before_the_greatest_age() -> None:
 def test_a_dead_peer_matters_more_than_a_word_about_it() -> None:
     deadlines = called(idle_seconds=5, first_message_seconds=5, max_call_age_seconds=5)
     assert passed(deadlines, 105) is Passed.IDLE
+
+
+def test_heartbeats_that_stop_are_a_dead_peer() -> None:
+    """… though no time-out was declared; one alone may be a confirmation."""
+    deadlines = called()
+    deadlines.heard(101)
+    deadlines.beat(101)
+    assert passed(deadlines, 101 + QUIET_SECONDS) is Passed.QUIET
+    deadlines.called(1000)
+    deadlines.beat(1001)
+    for now in (1010, 1030):
+        deadlines.heard(now)
+        deadlines.beat(now)
+    assert deadlines.next() == 1030 + QUIET_SECONDS
+    due = deadlines.due(1030 + QUIET_SECONDS)
+    assert due is not None
+    assert due.what is Passed.IDLE
+    assert "though there were heartbeats" in due.text
+    # It is known in the next call too, which a dead server may never begin.
+    deadlines.called(2000)
+    assert deadlines.next() == 2000 + QUIET_SECONDS
+
+
+def test_rare_heartbeats_may_be_missing_three_times() -> None:
+    deadlines = called()
+    for now in (100, 500):
+        deadlines.heard(now)
+        deadlines.beat(now)
+    assert deadlines.next() == 500 + 3 * 400
+
+
+def test_the_time_between_two_calls_is_none_between_two_heartbeats() -> None:
+    deadlines = called()
+    deadlines.beat(100)
+    deadlines.called(200)
+    deadlines.beat(201)
+    deadlines.heard(201)
+    assert passed(deadlines, 201 + QUIET_SECONDS) is Passed.QUIET
+
+
+def test_what_was_declared_outweighs_heartbeats() -> None:
+    deadlines = called(idle_seconds=10)
+    for now in (100, 101):
+        deadlines.heard(now)
+        deadlines.beat(now)
+    assert deadlines.next() == 111
