@@ -37,7 +37,8 @@ class Batch(NamedTuple):
     """What is to be written for one partition, in order."""
 
     partition: int
-    dirty: Mapping[tuple[Collection, Any], Write]
+    #: By the table's identity (tables compare by their contents) and the key.
+    dirty: Mapping[tuple[int, Any], Write]
     #: Set tables log operations, not values: every one is kept.
     operations: list[Write]
 
@@ -75,7 +76,7 @@ class Changelog:
         self._most_bytes = most_bytes
         #: The partitions whose writes are taken.
         self.owned: frozenset[int] = frozenset()
-        self._dirty: dict[int, dict[tuple[Collection, Any], Write]] = {}
+        self._dirty: dict[int, dict[tuple[int, Any], Write]] = {}
         self._operations: dict[int, list[Write]] = {}
         self._limit = most_keys
         self._room = most_keys
@@ -83,12 +84,13 @@ class Changelog:
         self.is_full = asyncio.Event()
         #: Called with a table before the first write of it is taken.
         self.first_written: Callable[[Collection], None] = _nobody
-        self._tables: dict[int, Collection] = {}
+        #: By identity: each table, and whether it logs operations instead of values.
+        self._tables: dict[int, tuple[Collection, bool]] = {}
 
     @property
     def tables(self) -> list[Collection]:
         """The tables that a source's events have written in this process."""
-        return list(self._tables.values())
+        return [table for table, _ in self._tables.values()]
 
     def bound(self, most_keys: int, most_bytes: int) -> None:
         """Set the bounds."""
@@ -125,21 +127,27 @@ class Changelog:
                 f"table {write.table.name!r}: this worker does not own partition {partition} "
                 "(any more); its owner will process the event again"
             )
-        if id(write.table) not in self._tables:  # by identity: tables compare by their contents
-            self._tables[id(write.table)] = write.table
-            self.first_written(write.table)
-        if isinstance(write.table.data, ChangeloggedObjectManager):
+        identity = id(write.table)
+        known = self._tables.get(identity) or self._meet(write.table)
+        if known[1]:
             self._operations.setdefault(partition, []).append(write)
         else:
-            dirty = self._dirty.setdefault(partition, {})
-            key = write.table, write.key
-            if key in dirty:
-                dirty[key] = write
+            dirty = self._dirty.get(partition)
+            if dirty is None:
+                dirty = self._dirty[partition] = {}
+            before = len(dirty)
+            dirty[identity, write.key] = write
+            if len(dirty) == before:
                 return
-            dirty[key] = write
         self._room -= 1
         if self._room <= 0:
             self.is_full.set()
+
+    def _meet(self, table: Collection) -> tuple[Collection, bool]:
+        known = table, isinstance(table.data, ChangeloggedObjectManager)
+        self._tables[id(table)] = known
+        self.first_written(table)
+        return known
 
     def snapshot(self, partitions: Iterable[int] | None = None) -> list[Batch]:
         """Take what is dirty now.

@@ -1,14 +1,16 @@
 """Reads one call in a thread of its own: the fast way for a few busy streams.
 
 The sync stack reads about ten times as many messages a second as the asyncio one. What it gains
-is lost again if the thread wakes the event loop for every message: each wake-up hands the GIL
-over and back. So wake-ups are coalesced, and paced while messages arrive in bursts.
+is lost again if the thread wakes the event loop for every message, or is woken for every message
+itself: each time the GIL is handed over and back. So wake-ups are coalesced, and both sides are
+paced while messages arrive in bursts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -26,8 +28,16 @@ __all__ = ["ThreadedReader"]
 
 #: So many messages in one wake-up are a burst: more are on their way.
 BURST_MESSAGES = 4
-#: In a burst the loop waits this long, without the GIL, while the thread fills a batch.
+#: In a burst the loop waits, without the GIL, while the thread fills a batch: this long at first,
+#: and longer, up to the second, where so many streams share the loop that batches stay small.
 PACE_SECONDS = 0.001
+LONGEST_PACE_SECONDS = 0.004
+#: A batch of so many is worth a wake-up.
+BATCH_MESSAGES = 32
+#: A message that took longer than this to get was waited for: nothing more is there yet. In a
+#: burst the thread then sleeps while core receives some, and gets those without being woken.
+READY_SECONDS = 50e-6
+REST_SECONDS = 0.002
 #: The sync stack does not tell when headers arrive: look, at intervals that double up to a limit.
 HEADERS_FIRST_SECONDS = HEADERS_SETTLE_SECONDS
 HEADERS_LAST_SECONDS = 1.0
@@ -72,6 +82,7 @@ class ThreadedReader(Reader):
         # Set by the thread, cleared by the loop: a wake-up is under way.
         self._armed = False
         self._taken = 0
+        self._pace_seconds = PACE_SECONDS
         self._pacing: asyncio.TimerHandle | None = None
         self._watching: asyncio.TimerHandle | None = None
 
@@ -131,23 +142,37 @@ class ThreadedReader(Reader):
         self._post(self._finish, status)
 
     def _fill(self, responses: Iterator[bytes]) -> None:
-        buffer, room = self._buffer, self._room
+        buffer, clock = self._buffer, time.perf_counter
+        burst, asked = 0, clock()
         for raw in responses:
+            waited = clock() - asked > READY_SECONDS
             full = buffer.add(raw)
             # The order matters: first the message, then the look at the flag. The loop clears
             # the flag first and then looks at the buffer, so none of the two misses the other.
             if not self._armed:
                 self._armed = True
                 self._post(self._woken)
-            if full:
-                room.clear()
-                # The loop may have made room between the two lines, and would not do so again.
-                if self._cancelled or not buffer.is_full:
-                    room.set()
-                while not room.wait(LOOP_CHECK_SECONDS):
-                    if self._loop.is_closed():
-                        self._call.cancel()
-                        return
+            if full and not self._has_room():
+                return
+            burst += 1
+            if waited:
+                if burst > BURST_MESSAGES:
+                    time.sleep(REST_SECONDS)
+                burst = 0
+            asked = clock()
+
+    def _has_room(self) -> bool:
+        """Wait until there is room; return whether there will be any."""
+        room = self._room
+        room.clear()
+        # The loop may have made room meanwhile, and would not do so again.
+        if self._cancelled or not self._buffer.is_full:
+            room.set()
+        while not room.wait(LOOP_CHECK_SECONDS):
+            if self._loop.is_closed():
+                self._call.cancel()
+                return False
+        return True
 
     def _post(self, callback: Callable[..., None], *args: object) -> None:
         try:
@@ -159,11 +184,16 @@ class ThreadedReader(Reader):
     # On the event loop.
 
     def _woken(self) -> None:
-        burst, self._taken = self._taken >= BURST_MESSAGES, 0
-        if burst:
-            self._pacing = self._loop.call_later(PACE_SECONDS, self._hand_over)
-        else:
+        taken, self._taken = self._taken, 0
+        if taken < BURST_MESSAGES:
+            self._pace_seconds = PACE_SECONDS
             self._hand_over()
+            return
+        self._pacing = self._loop.call_later(self._pace_seconds, self._hand_over)
+        if taken < BATCH_MESSAGES:
+            self._pace_seconds = min(2 * self._pace_seconds, LONGEST_PACE_SECONDS)
+        else:
+            self._pace_seconds = max(self._pace_seconds / 2, PACE_SECONDS)
 
     def _hand_over(self) -> None:
         self._armed = False

@@ -98,6 +98,20 @@ def take_over_changelog(
     plain = table.send_changelog
     partitions = key_partitions(table)
     writers: set[bool] = set()
+    #: What ``on_key_set`` and ``on_key_del`` want back, by partition that may be written.
+    answers: dict[int, Any] = {}
+
+    def look(partition: int | None, *, ours: bool) -> None:
+        writers.add(ours)
+        if len(writers) > 1 or ours:
+            error = _misuse(table, partition, mixed=len(writers) > 1)
+            if error is not None:
+                answers.clear()
+                refuse(error)
+                raise error
+        if ours:
+            assert partition is not None
+            answers[partition] = SimpleNamespace(message=SimpleNamespace(partition=partition))
 
     def send_changelog(
         partition: int | None,
@@ -108,20 +122,15 @@ def take_over_changelog(
     ) -> Any:
         event = current_event()
         ours = event is not None and isinstance(event.message, SourceMessage)
-        writers.add(ours)
-        if len(writers) > 1 or ours:
-            error = _misuse(table, partition, mixed=len(writers) > 1)
-            if error is not None:
-                refuse(error)
-                raise error
+        if not ours or partition not in answers:
+            look(partition, ours=ours)
         if not ours:
             return plain(partition, key, value, key_serializer, value_serializer)
         assert partition is not None
         changelog.add(partition, Write(table, key, value, key_serializer, value_serializer))
         if partitions is not None:
             _note(table, partitions, partition, key, value)
-        # What on_key_set and on_key_del want back.
-        return SimpleNamespace(message=SimpleNamespace(partition=partition))
+        return answers[partition]
 
     table.send_changelog = send_changelog  # type: ignore[method-assign]
 
