@@ -12,15 +12,14 @@ from .acks import Delivery
 from .channels import SourceChannel
 from .connection import Connection
 from .connections import Connections
-from .credentials import ask
 from .deadletters import DeadLetters
 from .declaration import Declaration, Plan
-from .discovery import Discovery
 from .exceptions import FaustGrpcError, HostError
 from .observers import Observers, SplitObservers, Where
 from .protocol import Dead, DeclaredProtocol
-from .schema import DriftWatch, Method, ReflectionSchema
+from .schema import Method
 from .splits import RunningSplit, Sink, SplitState
+from .terms import Terms
 from .types import CursorValue, DeadLetter, Split
 
 __all__ = ["Assigned", "Feed"]
@@ -37,6 +36,8 @@ class Assigned(NamedTuple):
     paused: str = ""
     #: Why nobody knows where to begin, or empty.
     lost: str = ""
+    #: It was at work before. Of a feed that saves itself: its splits look for their records.
+    known: bool = False
 
 
 class Feed(ABC):
@@ -54,7 +55,6 @@ class Feed(ABC):
     def __init__(self, channel: SourceChannel, declaration: Declaration, plan: Plan | None) -> None:
         self.channel = channel
         self.declaration = declaration
-        self.plan = plan
         self.splits: dict[str, RunningSplit] = {}
         #: Ended here though their partition stays: tables may hold events that are not below their
         #: saved cursors yet.
@@ -66,10 +66,12 @@ class Feed(ABC):
         self.waiting_for = ""
         #: Called with an error that ends the worker.
         self.on_failed: Callable[[FaustGrpcError], None] = _nobody
+        #: Of a feed that saves itself: called with a split and its partition when there is a record
+        #: of it.
+        self.on_recorded: Callable[[str, int], object] = _unheard
         self._assigned: Mapping[str, Assigned] = {}
-        self.connections = Connections(declaration)
+        self.terms = Terms(declaration, plan)
         self._ending: list[RunningSplit] = []
-        self._drift: DriftWatch | None = None
         self._held = True
         self._closed = False
 
@@ -83,9 +85,28 @@ class Feed(ABC):
         """There is somebody to read for."""
 
     @property
+    def plan(self) -> Plan | None:
+        """The declaration bound to the method's types; ``None`` until they are known."""
+        return self.terms.plan
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self.terms.plan = plan
+
+    @property
+    def connections(self) -> Connections:
+        """One to each target."""
+        return self.terms.connections
+
+    @property
     def bad_timestamps(self) -> int:
         """Event times that were there and could not be used."""
-        return self.plan.decoder.bad_timestamps.count if self.plan is not None else 0
+        return self.terms.bad_timestamps
+
+    @property
+    def commit_age_seconds(self) -> float:
+        """Of a feed that saves itself: since when something may wait to be saved, at most."""
+        return 0.0
 
     @property
     def proxy(self) -> str:
@@ -99,25 +120,13 @@ class Feed(ABC):
         """Make what must be there before the group meets. Raises as :meth:`prepare`."""
 
     async def prepare(self) -> None:
-        """Read the credentials; ask the server for the method's types, for as long as it takes.
-
-        Raises:
-            ConfigurationError: the declaration does not fit what the server has, or a certificate
-                cannot be used.
-            ReflectionFailed: the server cannot tell.
-        """
-        for split in self.declaration.splits:
-            self.connections.to(split.target)
-        if self.plan is None:
-            self.waiting_for = "the server's schema"
-            discovery = Discovery(self.declaration, self.connections.to(None))
-            self.plan = await discovery.plan(self._undiscovered)
-            self._drift = discovery.watch(self._reload)
-        self.waiting_for = ""
+        """Wait until the method's types are known; raises as :meth:`Terms.settle`."""
+        await self.terms.settle(self._wait_for, self._reload)
+        self._wait_for("")
         self._reconcile()
 
-    def _undiscovered(self, reason: str) -> None:
-        self.waiting_for = f"the server's schema: {reason}"
+    def _wait_for(self, what: str) -> None:
+        self.waiting_for = what
 
     def _reload(self, method: Method) -> None:
         """Read with the types of a method from now on.
@@ -145,16 +154,8 @@ class Feed(ABC):
         return self._new_split(split, 0, protocol, self.connections.to(split.target), sink)
 
     async def served(self) -> Method:
-        """Return the method as its server describes it, whatever the declared schema is.
-
-        Raises:
-            ReflectionFailed: the server does not say.
-            SchemaError: it has no such method.
-        """
-        declared = self.declaration
-        metadata = await ask(declared.metadata)
-        with self.connections.to(None).acquire("aio") as aio:
-            return await ReflectionSchema().fetch(declared.method, aio, metadata)
+        """Return the method as its server describes it; as :meth:`Terms.served`."""
+        return await self.terms.served()
 
     # Which splits run
 
@@ -253,7 +254,12 @@ class Feed(ABC):
     # Control by people
 
     def pause(self, name: str, reason: str) -> None:
-        """End the call of a split; agents finish what they have."""
+        """End the call of a split; agents finish what they have.
+
+        Raises:
+            HostError: nobody knows where it would go on.
+        """
+        self._refuse_lost(name)  # a pause is saved, and would look like a place to begin at
         self._note(name, paused=reason)
         self.splits[name].pause(reason)
 
@@ -282,6 +288,14 @@ class Feed(ABC):
         lost = self._assigned[name].lost
         if lost:
             raise HostError(f"{self.declaration.name}/{name}: {lost}")
+
+    async def kept(self, name: str) -> None:
+        """Wait until what people last did to a split is saved, in a feed that saves itself.
+
+        Raises:
+            HostError: it cannot be.
+        """
+        await self.splits[name].drained()
 
     async def set_aside(self, name: str, close_seconds: float) -> Assigned:
         """End a split once everything it delivered is finished; return how it would go on.
@@ -340,8 +354,7 @@ class Feed(ABC):
                 good; a crashed agent is back sooner.
         """
         self.parted = [split for split in self.parted if split.protocol.checkpoint() is not None]
-        if self._drift is not None:
-            self._drift.look(sum(max(0, split.protocol.counts.calls - 1) for split in self))
+        self.terms.look([split.protocol.counts.calls for split in self])
 
     @abstractmethod
     def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
@@ -394,11 +407,14 @@ class Feed(ABC):
         self._closed = True
         self.drop(list(self.splits))
         self.dead_letters.close()
-        if self._drift is not None:
-            self._drift.close()
+        self.terms.close()
         await self.closed(seconds)
         await self.connections.close()
 
 
 def _nobody(error: FaustGrpcError) -> None:
     raise error
+
+
+def _unheard(_split: str, _partition: int) -> None:
+    """Nobody wants to know."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from faust.types import AppT
 
@@ -27,10 +29,17 @@ class Ownership:
     Arguments:
         app: the application.
         checkpoints: their topics decide; other tables must be co-assigned.
+        later: runs what is to be done beside, for as long as the worker runs.
     """
 
-    def __init__(self, app: AppT, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self,
+        app: AppT,
+        checkpoints: Checkpoints,
+        later: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
         self.app = app
+        self._later = later
         self.membership = Membership()
         self._checkpoints = checkpoints
         self._partitions_known = False
@@ -98,7 +107,22 @@ class Ownership:
         app = self.app
         return generation != app.consumer_generation_id or app.rebalancing or app.should_stop
 
-    def missing_topics(self) -> list[str]:
+    async def is_settled(self, generation: int) -> bool:
+        """Return whether splits may begin; have the group look again for topics that it lacks.
+
+        Raises:
+            ConfigurationError: a topic has another number of partitions.
+        """
+        if self.is_stale(generation):
+            return False
+        missing = self._missing_topics()
+        if missing:
+            self._later(self._rejoin(generation, missing))
+            return False
+        await self._check_partitions()
+        return True
+
+    def _missing_topics(self) -> list[str]:
         """Return the changelogs that the group did not know.
 
         At the very first boot Faust may assign before a new changelog exists.
@@ -109,7 +133,7 @@ class Ownership:
             self._rejoins = 0
         return missing
 
-    async def rejoin(self, generation: int, missing: list[str]) -> None:
+    async def _rejoin(self, generation: int, missing: list[str]) -> None:
         """Have the group look again for a topic, after a while."""
         # Every rejoin halts the whole group: ask less and less often for a topic that stays away.
         seconds = min(REJOIN_FIRST_SECONDS * 2**self._rejoins, REJOIN_LAST_SECONDS)
@@ -124,7 +148,7 @@ class Ownership:
         if not self.is_stale(generation):
             await seams.ask_for_rejoin(self.app)
 
-    async def check_partitions(self) -> None:
+    async def _check_partitions(self) -> None:
         """Ask the broker, once, whether all topics have the app's partition count.
 
         Raises:

@@ -7,16 +7,24 @@ and removed anywhere in the list, and put into another order, while others are a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Collection, Mapping
 
 from faust.types import AppT
 
 from .assignment import partition_of
 from .checkpoint_topic import CheckpointTopic
 from .checkpoints import Checkpoints, in_thread
+from .exceptions import HostError
 from .feeds import Feed
+from .ownership import Ownership
 
 __all__ = ["Placement"]
+
+logger = logging.getLogger(__name__)
+
+#: Before the broker is asked again where splits belong.
+AGAIN_SECONDS = 1.0
 
 
 class Placement:
@@ -37,17 +45,24 @@ class Placement:
         """Return the partitions of a source's splits, as far as they have checkpoints."""
         return self._places.get(source, {})
 
-    async def find(self, feeds: Iterable[Feed], owned: frozenset[int]) -> None:
+    async def find(self, feeds: Collection[Feed], ownership: Ownership, generation: int) -> None:
         """Look for the checkpoints of splits that we would read: they may be in other partitions.
+
+        Asks for as long as the broker does not answer, and another rebalance has not begun.
 
         Arguments:
             feeds: sources whose splits are shared out.
-            owned: our partitions; their checkpoints are recovered.
-
-        Raises:
-            HostError: the broker does not answer.
+            ownership: our partitions; their checkpoints are recovered.
+            generation: of the group when they were assigned.
         """
-        await asyncio.gather(*(self._find(feed, owned) for feed in feeds))
+        while not ownership.is_stale(generation):
+            owned = ownership.now()
+            try:
+                await asyncio.gather(*(self._find(feed, owned) for feed in feeds))
+                return
+            except HostError as exc:
+                logger.warning("Where splits belong is not known yet: %s; asking again", exc)
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def _find(self, feed: Feed, owned: frozenset[int]) -> None:
         declared = feed.declaration

@@ -21,7 +21,6 @@ from .checkpoints import LEASE_PART, Checkpoints
 from .exceptions import (
     ConfigurationError,
     FaustGrpcError,
-    HostError,
     PeerError,
     WriteFailed,
 )
@@ -42,9 +41,6 @@ logger = logging.getLogger(__name__)
 
 #: An agent whose iteration is over for so long returned; a crashed one is restarted sooner.
 RETURNED_SECONDS = 10.0
-
-#: Before the broker is asked again where splits belong.
-PLACES_SECONDS = 1.0
 
 #: How long calls may take to end when a split is given up.
 CLOSE_SECONDS = 3.0
@@ -70,7 +66,7 @@ class Runner(Sensor):
         changelog = self.checkpoints.changelog
         changelog.first_written = lambda table: self._mark_open(table, changelog.owned)
         self.recovery = BulkRecovery(app, self._before_recovery, self.checkpoints.kafka_options)
-        self._ownership = Ownership(app, self.checkpoints)
+        self._ownership = Ownership(app, self.checkpoints, self.add_future)
         self._sharing = Sharing(app, self.placement, self.births)
         self._saving = Saving(
             self.checkpoints,
@@ -136,7 +132,8 @@ class Runner(Sensor):
     @property
     def checkpoint_age(self) -> float:
         """Seconds since everything that could be saved was saved."""
-        return self._saving.age_seconds
+        ages = (feed.commit_age_seconds for feed in self.feeds.values())
+        return max([self._saving.age_seconds, *ages])
 
     @property
     def transaction_aborts(self) -> int:
@@ -269,7 +266,7 @@ class Runner(Sensor):
             # This process was halted during the recovery: is it still a member? (Not under the
             # lock: the answer may be a revocation, which takes it.)
             await self.lease.renewed()
-        await self._find_places(generation)
+        await self.placement.find(self._clustered, self._ownership, generation)
         async with self._saving.exclusive():
             if not await self._may_begin(generation):
                 return
@@ -293,29 +290,12 @@ class Runner(Sensor):
             for feed in self.feeds.values():
                 feed.release()
 
-    async def _find_places(self, generation: int) -> None:
-        while not self._ownership.is_stale(generation):
-            try:
-                await self.placement.find(self._clustered, self._ownership.now())
-                return
-            except HostError as exc:
-                logger.warning("Where splits belong is not known yet: %s; asking again", exc)
-                await asyncio.sleep(PLACES_SECONDS)
-
     async def _may_begin(self, generation: int) -> bool:
-        ownership = self._ownership
-        if ownership.is_stale(generation):
-            return False
-        missing = ownership.missing_topics()
-        if missing:
-            self.add_future(ownership.rejoin(generation, missing))
-            return False
         try:
-            await ownership.check_partitions()
+            return await self._ownership.is_settled(generation)
         except ConfigurationError as exc:
             await self._end_worker(exc, str(exc))
             return False
-        return True
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         """The group answered: end the calls of what went to another worker, which need not wait
