@@ -17,7 +17,10 @@ from h2_server import H2Server, Stream
 from support.messages import SETS
 
 from faust_grpc import TLS, CallMetadata, ConfigurationError, CredentialsError, GrpcSource
+from faust_grpc.runner import Runner
 from faust_grpc.testing import Fail, ScriptedServer, Stall
+from faust_grpc.web.page import page
+from faust_grpc.web.status import worker_status
 
 SECRET = "hunter2-but-longer"
 UNAVAILABLE, UNAUTHENTICATED = 14, 16
@@ -251,7 +254,7 @@ def test_M07_call_credentials_that_cannot_work(options: Any, says: str) -> None:
 async def test_M03_secrets_are_shown_nowhere(
     kind: Kind, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """… in logs down to DEBUG, reprs, errors and the status, wherever a source keeps one."""
+    """… in logs down to DEBUG, reprs, errors, the status and its page, wherever one is kept."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.INFO, "hpack")  # the server's, which is in this process too
     monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
@@ -279,6 +282,8 @@ async def test_M03_secrets_are_shown_nowhere(
             "metadata": {"Authorization": f"Bearer {SECRET}", "x-key-bin": SECRET.encode()},
             "call_credentials": grpc.access_token_call_credentials(SECRET),
             "proxy": f"http://me:{SECRET}@127.0.0.1:9",
+            "kafka_options": {"sasl.password": SECRET},
+            "request": {"sym": "AB"},
         }
         async with consuming(f"localhost:{server.port}", kind, **options) as rig:
             await rig.until(lambda: rig.split.state == "fatal")
@@ -287,6 +292,9 @@ async def test_M03_secrets_are_shown_nowhere(
             (split,) = rig.feed
             shown = [source, source.declaration, source.status(), connection, split]
             shown += [rig.feed, split.protocol, connection.targets, options["tls"], rig.app]
+            shown += [Runner.of(rig.app), rig.feed.terms]
+            status = worker_status(rig.app)
+            shown += [status, *page(status, prefix="/grpc", control=True)]
     told = caplog.text + "".join(map(repr, shown)) + "".join(map(str, shown))
     assert "what is <authorization>?" in told
     for secret in secrets:
