@@ -8,8 +8,10 @@ other; only without both a split counts as new.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from .checkpoints import Checkpoints
 from .cursors import Cursor
@@ -17,7 +19,7 @@ from .exceptions import HostError
 from .feeds import Assigned, Feed
 from .saved import Saved
 
-__all__ = ["Births"]
+__all__ = ["Births", "assigned_lost"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Births:
     def add(self, feeds: Sequence[Feed]) -> None:
         """Make the table, if a source needs it; before Faust starts its tables."""
         self._known = any(_is_noted(feed) for feed in feeds)
+        for feed in feeds:
+            feed.on_recorded = partial(self._recorded, feed)
         if self._known:
             self._checkpoints.add(_TABLE)
 
@@ -51,36 +55,22 @@ class Births:
         """
         name, cursor = feed.declaration.name, feed.declaration.cursor
         saved, born = self._checkpoints.saved(name), self._born(feed)
-        assigned = {}
+        if feed.saves_itself:
+            # They look for themselves, once nobody else can write any more.
+            known = born | saved.keys()
+            return {
+                split: Assigned(partition, None, known=split in known)
+                for split, partition in wanted.items()
+            }
+        topic, assigned = self._checkpoints.topic(name), {}
         for split, partition in wanted.items():
             record = saved.get(split)
             if record is not None or split not in born or cursor is None:
                 record = record or Saved()
                 assigned[split] = Assigned(partition, record.cursor, record.paused)
             else:
-                assigned[split] = self._lost(name, split, partition, cursor)
+                assigned[split] = assigned_lost(name, split, partition, topic, cursor)
         return assigned
-
-    def _lost(self, source: str, split: str, partition: int, cursor: Cursor) -> Assigned:
-        topic = self._checkpoints.topic(source)
-        text = f"its checkpoint is lost: topic {topic} had a record of it and has none now"
-        if cursor.on_lost == "fail":
-            how = (
-                "say where to go on with 'faust-grpc checkpoint set' or 'reset', or declare "
-                "Cursor(on_lost='earliest') or 'latest'"
-            )
-            return Assigned(partition, None, lost=f"{text}; {how}")
-        begin = cursor.latest if cursor.on_lost == "latest" else cursor.earliest or cursor.start
-        where = "as at the first start" if begin is None else f"behind {begin!r}"
-        logger.error(
-            "%s/%s: %s; going on %s (on_lost=%r): events are missing or come twice",
-            source,
-            split,
-            text,
-            where,
-            cursor.on_lost,
-        )
-        return Assigned(partition, begin)
 
     def _born(self, feed: Feed) -> frozenset[str]:
         if not _is_noted(feed):
@@ -92,9 +82,10 @@ class Births:
     async def note(self, feed: Feed, assigned: Mapping[str, Assigned]) -> None:
         """Note the splits that are new: first a checkpoint record, then their birth.
 
-        Does nothing about those that go to another worker meanwhile: it does it.
+        Does nothing about those that go to another worker meanwhile: it does it. Splits that save
+        themselves write their first records too, and then are noted.
         """
-        if not _is_noted(feed):
+        if not _is_noted(feed) or feed.saves_itself:
             return
         name, born = feed.declaration.name, self._born(feed)
         saved = self._checkpoints.saved(name)
@@ -110,13 +101,50 @@ class Births:
         except HostError as exc:
             logger.debug("%s: %s", name, exc)
 
+    def _recorded(self, feed: Feed, split: str, partition: int) -> None:
+        if _is_noted(feed) and split not in self._born(feed):
+            self._change(_TABLE, f"{feed.declaration.name}/{split}", partition)
+
     async def _write(self, records: Sequence[tuple[str, str, int]]) -> None:
         """Have records written as they are by then; wait for the broker."""
-        changes = [self._checkpoints.change(*record, lambda saved: saved) for record in records]
+        changes = [self._change(*record) for record in records]
         for change in changes:
             await change
+
+    def _change(self, source: str, split: str, partition: int) -> asyncio.Future[None]:
+        return self._checkpoints.change(source, split, partition, lambda saved: saved)
+
+
+def assigned_lost(source: str, split: str, partition: int, topic: str, cursor: Cursor) -> Assigned:
+    """Return with what a split goes on whose checkpoint is lost; tell, if it does.
+
+    Arguments:
+        source: its name.
+        split: its name.
+        partition: where it belongs.
+        topic: where its checkpoint was.
+        cursor: says what to do.
+    """
+    text = f"its checkpoint is lost: topic {topic} had a record of it and has none now"
+    if cursor.on_lost == "fail":
+        how = (
+            "say where to go on with 'faust-grpc checkpoint set' or 'reset', or declare "
+            "Cursor(on_lost='earliest') or 'latest'"
+        )
+        return Assigned(partition, None, lost=f"{text}; {how}")
+    begin = cursor.latest if cursor.on_lost == "latest" else cursor.earliest or cursor.start
+    where = "as at the first start" if begin is None else f"behind {begin!r}"
+    logger.error(
+        "%s/%s: %s; going on %s (on_lost=%r): events are missing or come twice",
+        source,
+        split,
+        text,
+        where,
+        cursor.on_lost,
+    )
+    return Assigned(partition, begin)
 
 
 def _is_noted(feed: Feed) -> bool:
     declared = feed.declaration
-    return declared.cursor is not None and declared.scope == "cluster" and not feed.saves_itself
+    return declared.cursor is not None and declared.scope == "cluster"

@@ -153,15 +153,17 @@ class Control:
     async def _save(self, names: Iterable[str], change: Callable[[Saved], Saved]) -> None:
         if self._feed.declaration.scope == "worker":
             return  # nothing of such a source is saved
-        splits = [self._feed.splits[name] for name in names]
         if self._feed.saves_itself:
             # Such a split knows that it is paused, and saves it with its next cursor.
-            kept: list[asyncio.Future[None]] = [
-                asyncio.ensure_future(split.drained()) for split in splits
-            ]
-        else:
-            kept = [self._change(split.name, split.partition, change) for split in splits]
-        await self._written(kept)
+            kept = [asyncio.ensure_future(self._feed.kept(name)) for name in names]
+            try:
+                await self._written(kept)
+            finally:
+                for wait in kept:
+                    wait.cancel()
+            return
+        splits = [self._feed.splits[name] for name in names]
+        await self._written([self._change(split.name, split.partition, change) for split in splits])
 
     def _change(
         self, split: str, partition: int, change: Callable[[Saved], Saved]

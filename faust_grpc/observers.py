@@ -78,8 +78,9 @@ class CallEnd:
 class Observer:
     """Is told what happens. Each method does nothing: override those that you want.
 
-    All are called on the worker's event loop and must not block. One that raises is logged; the
-    stream goes on.
+    Each is called on the worker's event loop; but what a source with a sink does is told in that
+    source's own thread, beside the others. None may block. One that raises is logged; the stream
+    goes on.
     """
 
     def call_started(self, call: CallStart) -> Metadata:
@@ -98,7 +99,8 @@ class Observer:
         """
 
     def checkpoint_written(self, app: str, seconds: float, saved: bool) -> None:
-        """A checkpoint that had something to save was written.
+        """A checkpoint that had something to save was written: of what is saved with the tables,
+        or of one split with a sink.
 
         Arguments:
             app: the application's id.
@@ -209,6 +211,13 @@ class SplitObservers:
             seconds: since it was received.
         """
         self._observers.acked(self._where, seconds)
+
+    def checkpoint_written(self, seconds: float, *, saved: bool) -> None:
+        """What was read, and its cursor, was written.
+
+        Arguments are those of :meth:`Observer.checkpoint_written`.
+        """
+        self._observers.checkpoint_written(self._where.app, seconds, saved)
 
     def ended(self, status: Status) -> None:
         """The call has this status; what follows is not known yet."""

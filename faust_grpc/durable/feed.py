@@ -8,7 +8,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaException, Producer
 from faust.tables.base import Collection
@@ -16,6 +16,7 @@ from faust.types import TopicT
 
 from .. import seams
 from ..acks import Delivery
+from ..births import assigned_lost
 from ..channels import SourceChannel
 from ..connections import Connections
 from ..declaration import Declaration, Plan
@@ -28,9 +29,10 @@ from ..sinks import TopicSink
 from ..splits import RunningSplit
 from ..subscriptions import Lease
 from ..types import CursorValue, DeadLetter, Split
+from .outlet import MayWrite, Outlet
 from .posting import Posting
 from .saved import checkpoint_record, last_saved
-from .splits import DurableSplit, MayWrite, Outlet
+from .splits import DurableSplit
 from .thread import LoopThread
 from .topics import create_topic, partition_count, retention_seconds
 from .writers import ExactlyOnceWriter, PlainWriter, SplitWriter, Writing
@@ -162,9 +164,16 @@ class DurableFeed(Feed):
             self.plan.protocol(declared, None),
             self._reading.to(declared.target),
             self,  # until it has a sink of its own
-            kind=partial(DurableSplit, thread=self._thread, outlet=outlet),
+            kind=partial(DurableSplit, thread=self._thread, outlet=outlet, is_known=assigned.known),
         )
         self._begin(split, assigned)
+
+    def _begin(self, running: RunningSplit, assigned: Assigned) -> None:
+        """As :meth:`Feed._begin`; its checkpoint says whether it is paused, or lost."""
+        self.splits[running.name] = running
+        if self._held:
+            running.hold()
+        running.start()
 
     def deliver(self, split: RunningSplit, deliveries: Sequence[Delivery]) -> None:
         """Refuse: a split has a sink of its own before it reads.
@@ -186,6 +195,8 @@ class DurableFeed(Feed):
             protocol=protocol,
             writer=lambda may_write: self._writer(index, split, options, may_write),
             saved=lambda may: last_saved(table, partition, split.name, options, may),
+            begin=lambda known: self._where_to_begin(split.name, partition, known, table),
+            recorded=lambda: self._soon(self._note_recorded, split.name, partition),
             record=lambda saved: checkpoint_record(table, partition, split.name, saved),
             posting=lambda writer: self._posting(split, writer),
             interval_seconds=declaration.checkpoint.interval_seconds,
@@ -193,6 +204,30 @@ class DurableFeed(Feed):
             failed=lambda error: self._soon(self.on_failed, error),
             stopped=lambda reason: self._soon(self._tell_stopped, split.name, reason),
         )
+
+    def _where_to_begin(
+        self, split: str, partition: int, known: bool, table: Collection
+    ) -> CursorValue | None:
+        name, cursor = self.declaration.name, self.declaration.cursor
+        if not known or cursor is None:
+            return None
+        found = assigned_lost(name, split, partition, table.changelog_topic_name, cursor)
+        if found.lost:
+            self._soon(self._note_if_here, split, found)
+            raise HostError(found.lost)
+        return found.resume
+
+    def _note_recorded(self, split: str, partition: int) -> None:
+        if self._note_if_here(split, Assigned(partition, None)):
+            self.on_recorded(split, partition)
+
+    def _note_if_here(self, split: str, found: Assigned) -> bool:
+        """A takeover found out whether a split's checkpoint is there; it may have gone away."""
+        assigned = self._assigned.get(split)
+        if assigned is None or assigned.partition != found.partition:
+            return False
+        self._note(split, lost=found.lost, known=True)
+        return True
 
     def _tell_stopped(self, name: str, reason: str) -> None:
         split = self.splits.get(name)
@@ -263,6 +298,29 @@ class DurableFeed(Feed):
                 timeout_ms = int(1000 * _CHECKPOINT_PART * session)
                 self._checkpoint_producer = self._new_producer({"message.timeout.ms": timeout_ms})
             return self._checkpoint_producer
+
+    # Control by people
+
+    def _durable(self, name: str) -> DurableSplit:
+        return cast(DurableSplit, self.splits[name])
+
+    async def kept(self, name: str) -> None:
+        """As :meth:`Feed.kept`."""
+        await self._durable(name).kept()
+
+    async def set_aside(self, name: str, close_seconds: float) -> Assigned:
+        """As :meth:`Feed.set_aside`; raises a ``HostError`` too while the split is taken over."""
+        split = self._durable(name)
+        if split.is_taking_over:
+            raise HostError(f"{self.declaration.name}/{name}: is being taken over: try again")
+        assigned = await super().set_aside(name, close_seconds)
+        return assigned._replace(paused=split.paused)
+
+    @property
+    def commit_age_seconds(self) -> float:
+        """As :attr:`Feed.commit_age_seconds`."""
+        ages = (cast(DurableSplit, split).commit_age_seconds for split in self)
+        return max(ages, default=0.0)
 
     # Ending
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..backoff import Delays
 from ..changelog import Record as CheckpointRecord
 from ..config import Backoff
-from ..exceptions import ConfigurationError, FaustGrpcError, Fenced, HostError, WriteFailed
-from ..protocol import DeclaredProtocol
+from ..exceptions import ConfigurationError, Fenced, HostError, WriteFailed
 from ..saved import Saved
 from ..splits import RunningSplit, SplitState
 from ..types import CursorValue
+from .outlet import Outlet
 from .posting import Posting
 from .thread import LoopThread
+from .waiters import Waiters
 from .writers import SplitWriter
 
-__all__ = ["DurableSplit", "Outlet"]
+__all__ = ["DurableSplit"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,34 +35,6 @@ _BACKOFF = Backoff(initial_seconds=0.5, maximum_seconds=5.0)
 _MOST_FENCED = 3
 
 _T = TypeVar("_T")
-MayWrite = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Outlet:
-    """What a split writes with. All of it is called in the source's thread, or where it may block.
-
-    Arguments:
-        protocol: makes the state machine, resumed behind a position.
-        writer: makes the writer; blocks.
-        saved: returns the last checkpoint; blocks.
-        record: makes the record of a checkpoint.
-        posting: makes the sink that writes what is delivered.
-        interval_seconds: between two commits.
-        lease: whether the group still hears this worker.
-        failed: told what this worker cannot go on with.
-        stopped: told why only this split needs a person.
-    """
-
-    protocol: Callable[[CursorValue | None], DeclaredProtocol]
-    writer: Callable[[MayWrite], SplitWriter]
-    saved: Callable[[MayWrite], Saved | None]
-    record: Callable[[Saved], CheckpointRecord]
-    posting: Callable[[SplitWriter], Posting]
-    interval_seconds: float
-    lease: Callable[[], bool]
-    failed: Callable[[FaustGrpcError], None]
-    stopped: Callable[[str], None]
 
 
 class DurableSplit(RunningSplit):
@@ -74,17 +47,28 @@ class DurableSplit(RunningSplit):
         *arguments: as for :class:`RunningSplit`; the sink is replaced.
         thread: where it works.
         outlet: what it writes with.
+        is_known: it was at work before: that no checkpoint is found means that it is lost.
         **options: as for :class:`RunningSplit`.
     """
 
-    def __init__(self, *arguments: Any, thread: LoopThread, outlet: Outlet, **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        thread: LoopThread,
+        outlet: Outlet,
+        is_known: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self._thread = thread
         self._outlet = outlet
         #: What is in the topic of checkpoints.
         self._saved = Saved()
-        #: Why nobody reads it until it is resumed, or empty.
-        self._paused = ""
+        self._is_known = is_known
+        #: Why nobody reads it until it is resumed, or empty; ``None``: as its checkpoint says.
+        self._paused: str | None = None
+        #: When all that had been read was committed, monotonic.
+        self._committed_at = time.monotonic()
         self._life: Future[None] | None = None
         # Only used in the thread:
         self._task: asyncio.Task[Any] | None = None
@@ -92,9 +76,31 @@ class DurableSplit(RunningSplit):
         self._fenced = 0
         self._held_by_owner = False
         self._due = asyncio.Event()
-        self._waiters: list[asyncio.Future[None]] = []
+        #: For what was read to be committed, by this takeover.
+        self._drains = Waiters()
+        #: For the checkpoint to say what was asked, by whichever takeover.
+        self._asked = Waiters()
 
     # On Faust's loop
+
+    @property
+    def paused(self) -> str:
+        """Why nobody reads it until it is resumed, or empty."""
+        return self._paused or ""
+
+    @property
+    def is_taking_over(self) -> bool:
+        """Where it resumes is not known yet, or not any more."""
+        return not self._is_over and not self._is_writing
+
+    @property
+    def commit_age_seconds(self) -> float:
+        """Since when something may wait to be committed; 0 when nothing is read."""
+        return 0.0 if self._is_over else time.monotonic() - self._committed_at
+
+    @property
+    def _is_over(self) -> bool:
+        return self._life is None or self._life.done()
 
     @property
     def cursor(self) -> CursorValue | None:
@@ -102,8 +108,7 @@ class DurableSplit(RunningSplit):
         return self._saved.cursor
 
     def start(self) -> None:
-        """Take the split over, and begin to read."""
-        self._paused = ""
+        """Take the split over, and begin to read unless it is paused."""
         self._life = self._thread.submit(self._live())
 
     def hold(self) -> None:
@@ -117,26 +122,34 @@ class DurableSplit(RunningSplit):
     def pause(self, reason: str = "on request") -> None:
         """End the call and make no other until :meth:`resume`; what was read is committed."""
         self._paused = reason
-        if self._life is None:  # it was paused before it began
-            self._become(SplitState.PAUSED, reason)
+        if self._is_over:
+            self.start()  # to save that
         else:
             self._thread.wait(super().pause, reason)
 
     def resume(self, *, skip: bool = False) -> None:
         """Read again, as :meth:`RunningSplit.resume`."""
         self._paused = ""
-        if self._life is None or self._life.done():
+        if self._is_over:
             self.start()
         else:
-            self._thread.wait(lambda: RunningSplit.resume(self, skip=skip))
+            self._thread.wait(self._if_writing, lambda: RunningSplit.resume(self, skip=skip))
 
     def restart(self) -> None:
         """Drop the call, and make a new one at once."""
         self._paused = ""
-        if self._life is None or self._life.done():
+        if self._is_over:
             self.start()
         else:
-            self._thread.wait(super().restart)
+            self._thread.wait(self._if_writing, super().restart)
+
+    async def kept(self) -> None:
+        """Wait until its checkpoint says whether it is paused, as was asked.
+
+        Raises:
+            HostError: it cannot be saved, or the split went to another worker.
+        """
+        await self._thread.run(self._kept())
 
     async def drained(self) -> None:
         """Wait until everything that was written before is committed.
@@ -161,6 +174,12 @@ class DurableSplit(RunningSplit):
 
     async def _live(self) -> None:
         self._task = asyncio.current_task()
+        try:
+            await self._attempts()
+        finally:
+            self._asked.answer(error=self._over())
+
+    async def _attempts(self) -> None:
         delays = Delays(_BACKOFF)
         while True:
             try:
@@ -218,12 +237,25 @@ class DurableSplit(RunningSplit):
         try:
             await self._blocking(writer.open)
             saved = await self._blocking(outlet.saved, self._may_write)
-            await self._work(writer, saved or Saved(), delays)
+            if saved is None:
+                saved = await self._first_record(writer)
+            self._is_known = True
+            outlet.recorded()
+            await self._work(writer, saved, delays)
         finally:
             await self._blocking(writer.abandon)
 
+    async def _first_record(self, writer: SplitWriter) -> Saved:
+        """Say where the split begins before it reads: from then on no record means a lost one."""
+        saved = Saved(self._outlet.begin(self._is_known), self.paused)
+        await self._owned()
+        await self._write(writer, self._outlet.record(saved))
+        return saved
+
     async def _work(self, writer: SplitWriter, saved: Saved, delays: Delays) -> None:
         self._saved = saved
+        if self._paused is None:
+            self._paused = saved.paused
         posting = self._begin_behind(saved.cursor, writer)
         logger.info(
             "%s/%s: reading %s",
@@ -233,7 +265,9 @@ class DurableSplit(RunningSplit):
         )
         self._is_writing = True
         try:
-            if not self._paused:
+            if self._paused:
+                self._tell_state(SplitState.PAUSED, self._paused)
+            else:
                 super().start()
             while True:
                 await self._until_due(posting)
@@ -244,7 +278,7 @@ class DurableSplit(RunningSplit):
             posting.close()
             self._calls.drop()
             self._observers.over("given up")
-            self._disappoint()
+            self._drains.answer(error=self._over())
             await super().closed()
 
     def _begin_behind(self, cursor: CursorValue | None, writer: SplitWriter) -> Posting:
@@ -266,26 +300,34 @@ class DurableSplit(RunningSplit):
 
     async def _commit(self, posting: Posting, writer: SplitWriter) -> None:
         """Cut behind what was read, and wait until Kafka has all of it."""
-        answered = len(self._waiters)
+        drains, asked = len(self._drains), len(self._asked)
         super().hold()
         await _first(posting.failed(), super().drained())
         posting.check()
         checkpoint = self.protocol.checkpoint()
         cursor = self._saved.cursor if checkpoint is None else checkpoint.cursor
-        saved = Saved(cursor, paused=self._paused)
+        saved = Saved(cursor, self.paused)
         if saved != self._saved or writer.is_dirty:
             await self._owned()
             record = self._outlet.record(saved) if saved != self._saved else None
-            await self._blocking(writer.commit, record)
+            await self._write(writer, record)
             self._saved, self._fenced = saved, 0
         if checkpoint is not None:
             self.protocol.saved(checkpoint)
-        for waiter in self._waiters[:answered]:
-            if not waiter.done():
-                waiter.set_result(None)
-        del self._waiters[:answered]
+        self._committed_at = time.monotonic()
+        self._drains.answer(drains)
+        self._asked.answer(asked)
         if not self._held_by_owner:
             super().release()
+
+    async def _write(self, writer: SplitWriter, record: CheckpointRecord | None) -> None:
+        began = time.monotonic()
+        try:
+            await self._blocking(writer.commit, record)
+        except HostError:
+            self._observers.checkpoint_written(time.monotonic() - began, saved=False)
+            raise
+        self._observers.checkpoint_written(time.monotonic() - began, saved=True)
 
     async def _owned(self) -> None:
         """Wait while the group does not hear this worker: another one may have the split."""
@@ -296,18 +338,26 @@ class DurableSplit(RunningSplit):
     async def _settled(self) -> None:
         if not self._is_writing:
             return  # nothing is written, or it was aborted already
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
         self._due.set()
-        await waiter
+        await self._drains.wait()
 
-    def _disappoint(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(WriteFailed(f"{self.source}/{self.name}: not committed"))
+    async def _kept(self) -> None:
+        if self._task is None or self._task.done():
+            raise self._over()
+        self._due.set()
+        await self._asked.wait()
+
+    def _over(self) -> HostError:
+        """Return why somebody waits in vain."""
+        reason = f": {self.reason}" if self.state is SplitState.FATAL else ""
+        return WriteFailed(f"{self.source}/{self.name}: not committed{reason}")
 
     # Small things
+
+    def _if_writing(self, act: Callable[[], None]) -> None:
+        """Do it, unless the split is being taken over: it begins as it should be then."""
+        if self._is_writing:
+            act()
 
     def _hold(self, held: bool) -> None:
         self._held_by_owner = held

@@ -35,12 +35,15 @@ orders = GrpcSource(
         on_lost=os.environ.get("ON_LOST", "fail"),  # type: ignore[arg-type]
     ),
     delivery=os.environ.get("DELIVERY", "at_least_once"),  # type: ignore[arg-type]
+    reader=os.environ.get("READER", "auto"),  # type: ignore[arg-type]
+    sink=app.topic(os.environ["SINK"]) if "SINK" in os.environ else None,
 )
 setup_prometheus(app)
-seen = app.Table("seen", default=int)
 
+if "SINK" not in os.environ:
+    seen = app.Table("seen", default=int)
 
-@app.agent(orders)
-async def count(stream: faust.StreamT[object]) -> None:
-    async for event in stream.events():
-        seen[event.key] += 1
+    @app.agent(orders)
+    async def count(stream: faust.StreamT[object]) -> None:
+        async for event in stream.events():
+            seen[event.key] += 1
