@@ -24,7 +24,7 @@ from certificates import (
     server_context,
     write_pair,
 )
-from consuming import CURSOR, TICKS, Kind, consuming, send_ticks
+from consuming import CURSOR, TICKS, Ask, Kind, consuming, send_ticks, tick
 from cryptography import x509
 from h2_server import H2Server, Stream
 from support.messages import SETS
@@ -150,6 +150,48 @@ async def test_T04_a_renewed_certificate_is_used_by_the_next_call(
             (connection,) = rig.feed.connections
             assert connection.channels == 1
             assert len(rig.said("certificates were renewed")) == 1
+
+
+async def test_T04_a_call_with_the_old_certificate_does_not_lend_it_to_the_next(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """… though both fit on one connection; it goes on itself."""
+    first, second = client_pair(), client_pair()
+    certificate, key = write_pair(tmp_path, first)
+    let_in: list[tuple[str, int]] = []
+    out = asyncio.Event()
+
+    async def script(stream: Stream) -> None:
+        (raw,) = await stream.messages(1)
+        sym = Ask.FromString(raw).sym
+        is_first = sym not in dict(let_in)
+        let_in.append((sym, int(stream.peer.writer.get_extra_info("peercert")["serialNumber"], 16)))
+        await stream.headers()
+        await stream.message(tick(1, sym=sym))
+        if sym == "leaves" and is_first:
+            await out.wait()
+            await stream.trailers(14, "restarting")
+        await stream.wait()
+
+    options: dict[str, Any] = {
+        "tls": TLS(roots=ROOTS, certificate=certificate, key=key),
+        "splits": {name: {"sym": name} for name in ("stays", "leaves")},
+    }
+    context = server_context(ISSUED, mutual=True)
+    async with (
+        H2Server(script, tls=context) as server,
+        consuming(f"localhost:{server.port}", kind, **options) as rig,
+    ):
+        await rig.until(lambda: len(rig.seen) == 2)
+        assert len(server.peers) == 1
+        write_pair(tmp_path, second)
+        out.set()
+        await rig.until(lambda: len(rig.seen) == 3)
+        assert let_in[2] == ("leaves", serial(second))
+        assert {number for _, number in let_in[:2]} == {serial(first)}
+        assert len(server.peers) == 2
+        stays = next(one for one in rig.source.status().splits if one.name == "stays")
+        assert stays.calls == 1
 
 
 async def test_T04_a_half_written_pair_keeps_the_old_one_and_is_told_once(
