@@ -115,7 +115,7 @@ def test_it_resumes_behind_the_last_message(server: ScriptedServer) -> None:
     assert "UNAVAILABLE: restarting" in result.stderr
 
 
-def test_ctrl_c_ends_it_with_a_count(
+def test_A05_ctrl_c_ends_it_with_a_count(
     server: ScriptedServer, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     server.script(METHOD, [Send(*orders(2)), Stall()])
@@ -133,7 +133,7 @@ def test_ctrl_c_ends_it_with_a_count(
     wait_until(lambda: server.calls[0].over, what="the call is cancelled")
 
 
-def test_a_closed_pipe_is_quiet(order_server: OrderServer) -> None:
+def test_A05_a_closed_pipe_is_quiet(order_server: OrderServer) -> None:
     command = [*COMMAND, order_server.target, METHOD, *NORTH]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
