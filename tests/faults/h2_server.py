@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived, WindowUpdated
+from h2.events import DataReceived, RequestReceived, StreamEnded, WindowUpdated
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
@@ -42,6 +42,8 @@ class Stream:
         self.request_headers = headers
         #: Request bytes as received, with gRPC's 5-byte prefixes.
         self.received = b""
+        #: The client sends no further request.
+        self.half_closed = False
         self.changed = asyncio.Event()
         #: Messages handed to the connection as a whole.
         self.sent = 0
@@ -197,6 +199,8 @@ class Peer:
         elif isinstance(event, DataReceived):
             self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             self.streams[event.stream_id].received += event.data
+        elif isinstance(event, StreamEnded):
+            self.streams[event.stream_id].half_closed = True
         if isinstance(event, (DataReceived, WindowUpdated)):
             for stream in self.streams.values():
                 stream.changed.set()
