@@ -22,7 +22,7 @@ from ..fields import is_map
 from .base import Converter, same
 from .plain import ANY, EnumNames, list_of, unpacked
 from .texts import text_converter
-from .wellknown import is_wrapper
+from .wellknown import free_form, is_wrapper
 
 __all__ = ["JsonConverters", "ProtoJson"]
 
@@ -173,31 +173,9 @@ def _as_text(message: Any) -> str:
     return text
 
 
-def _value(value: Any) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind is None or kind == "null_value":
-        return None
-    if kind == "struct_value":
-        return _struct(value.struct_value)
-    if kind == "list_value":
-        return _list(value.list_value)
-    return _double(value.number_value) if kind == "number_value" else getattr(value, kind)
-
-
-def _struct(struct_: Any) -> dict[str, Any]:
-    fields = struct_.fields
-    return {name: _value(fields[name]) for name in fields}
-
-
-def _list(values: Any) -> list[Any]:
-    return [_value(value) for value in values.values]
-
-
 _WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
     "google.protobuf.Timestamp": _as_text,
     "google.protobuf.Duration": _as_text,
     "google.protobuf.FieldMask": _as_text,
-    "google.protobuf.Struct": _struct,
-    "google.protobuf.Value": _value,
-    "google.protobuf.ListValue": _list,
+    **free_form(_double),
 }

@@ -8,9 +8,17 @@ from operator import attrgetter
 from typing import Any
 
 from ..exceptions import ConversionError
-from .base import Converter
+from .base import Converter, same
 
-__all__ = ["DURATION", "TIMESTAMP", "epoch_seconds", "in_range", "is_wrapper", "well_known"]
+__all__ = [
+    "DURATION",
+    "TIMESTAMP",
+    "epoch_seconds",
+    "free_form",
+    "in_range",
+    "is_wrapper",
+    "well_known",
+]
 
 TIMESTAMP = "google.protobuf.Timestamp"
 DURATION = "google.protobuf.Duration"
@@ -47,7 +55,7 @@ def well_known(full_name: str, label: str) -> Converter | None:
         label: what an error calls the field.
     """
     make = _CONVERTERS.get(full_name)
-    return make(label) if make is not None else None
+    return make(label) if make is not None else _FREE_FORM.get(full_name)
 
 
 def is_wrapper(full_name: str) -> bool:
@@ -79,24 +87,35 @@ def _duration(label: str) -> Converter:
     return convert
 
 
-def _value(value: Any) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind is None or kind == "null_value":
-        return None
-    if kind == "struct_value":
-        return _struct(value.struct_value)
-    if kind == "list_value":
-        return _list(value.list_value)
-    return getattr(value, kind)
+def free_form(number: Converter) -> dict[str, Converter]:
+    """Return the converters of ``Struct``, ``Value`` and ``ListValue``, by full name.
 
+    Arguments:
+        number: converts the numbers in them, which are doubles.
+    """
 
-def _struct(struct: Any) -> dict[str, Any]:
-    fields = struct.fields
-    return {name: _value(fields[name]) for name in fields}
+    def value_of(value: Any) -> Any:
+        kind = value.WhichOneof("kind")
+        if kind is None or kind == "null_value":
+            return None
+        if kind == "struct_value":
+            return struct_of(value.struct_value)
+        if kind == "list_value":
+            return list_of(value.list_value)
+        return number(value.number_value) if kind == "number_value" else getattr(value, kind)
 
+    def struct_of(struct: Any) -> dict[str, Any]:
+        fields = struct.fields
+        return {name: value_of(fields[name]) for name in fields}
 
-def _list(values: Any) -> list[Any]:
-    return [_value(value) for value in values.values]
+    def list_of(values: Any) -> list[Any]:
+        return [value_of(value) for value in values.values]
+
+    return {
+        "google.protobuf.Struct": struct_of,
+        "google.protobuf.Value": value_of,
+        "google.protobuf.ListValue": list_of,
+    }
 
 
 def _paths(mask: Any) -> list[str]:
@@ -109,12 +128,11 @@ _WRAPPERS = {
     for kind in ("Bool", "Bytes", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64")
 }
 
+_FREE_FORM = free_form(same)
+
 _CONVERTERS: dict[str, Callable[[str], Converter]] = {
     TIMESTAMP: _timestamp,
     DURATION: _duration,
-    "google.protobuf.Struct": lambda label: _struct,
-    "google.protobuf.Value": lambda label: _value,
-    "google.protobuf.ListValue": lambda label: _list,
     "google.protobuf.FieldMask": lambda label: _paths,
     **{name: lambda label: _unwrap for name in _WRAPPERS},
 }

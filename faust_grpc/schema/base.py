@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -12,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ..exceptions import SchemaError, nearest
 
-__all__ = ["Method", "Schema", "split_name"]
+__all__ = ["ListedSchema", "Method", "Schema", "split_name"]
 
 
 @dataclass(frozen=True)
@@ -140,3 +141,22 @@ class Schema(ABC):
             f"{method.full_name} is {kind}: a source needs a method whose response is a stream; "
             f"{service} has: {there}"
         )
+
+
+class ListedSchema(Schema):
+    """A schema whose services are all known from the start."""
+
+    #: What an error calls it.
+    _origin: str
+    #: By full name.
+    _services: Mapping[str, ServiceDescriptor]
+
+    def services(self) -> list[str]:
+        return sorted(self._services)
+
+    def service(self, name: str) -> ServiceDescriptor:
+        try:
+            return self._services[name]
+        except KeyError:
+            clause = nearest(name, self._services)
+            raise SchemaError(f"{self._origin} has no service {name!r}: {clause}") from None

@@ -23,8 +23,8 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from ..exceptions import SchemaError, nearest
-from .base import Schema
+from ..exceptions import SchemaError
+from .base import ListedSchema
 
 __all__ = ["PoolSchema", "missing_imports"]
 
@@ -51,7 +51,7 @@ WELL_KNOWN: dict[str, FileDescriptorProto] = {
 _EDITION_FIELD = 14
 
 
-class PoolSchema(Schema):
+class PoolSchema(ListedSchema):
     """Types out of file descriptors, in a pool of their own.
 
     The pool is private, because two servers may ship different files under one name.
@@ -75,16 +75,6 @@ class PoolSchema(Schema):
         for file in _in_order(self.files, origin, remedy):
             for service in _link(self.pool, file, origin).services_by_name.values():
                 self._services[service.full_name] = service
-
-    def services(self) -> list[str]:
-        return sorted(self._services)
-
-    def service(self, name: str) -> ServiceDescriptor:
-        try:
-            return self._services[name]
-        except KeyError:
-            clause = nearest(name, self._services)
-            raise SchemaError(f"{self._origin} has no service {name!r}: {clause}") from None
 
 
 def missing_imports(files: Iterable[FileDescriptorProto]) -> list[str]:

@@ -7,11 +7,11 @@ import re
 import sys
 from types import ModuleType
 
-from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.runtime_version import VersionError
 
-from ..exceptions import SchemaError, nearest
-from .base import Schema
+from ..exceptions import SchemaError
+from .base import ListedSchema
 
 __all__ = ["Stubs"]
 
@@ -21,7 +21,7 @@ _REMEDY = (
 )
 
 
-class Stubs(Schema):
+class Stubs(ListedSchema):
     """The types of generated code.
 
     Arguments:
@@ -56,16 +56,6 @@ class Stubs(Schema):
         }
         if not self._services:
             raise SchemaError(f"schema: {self._origin} has no service ({file.name} defines none)")
-
-    def services(self) -> list[str]:
-        return sorted(self._services)
-
-    def service(self, name: str) -> ServiceDescriptor:
-        try:
-            return self._services[name]
-        except KeyError:
-            clause = nearest(name, self._services)
-            raise SchemaError(f"{self._origin} has no service {name!r}: {clause}") from None
 
 
 def _file_of(module: ModuleType) -> FileDescriptor:
