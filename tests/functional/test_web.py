@@ -34,12 +34,14 @@ async def test_F02_a_server_that_is_down_is_no_reason_but_on_request() -> None:
         worker.servers["b"].stop()
         await worker.reach(b="waiting")
         assert (await worker.get("/grpc/health/ready"))[0] == 200
-        status, answer = await worker.get("/grpc/health/ready?require=receiving")
+        reason = "orders/b: connecting"
+        while reason == "orders/b: connecting":  # the next call may just be under way
+            status, answer = await worker.get("/grpc/health/ready?require=receiving")
+            assert status == 503
+            (reason,) = answer["reasons"]
         await worker.post("/grpc/orders/b/pause")
         paused = await worker.get("/grpc/health/ready?require=receiving")
-    assert status == 503
-    assert len(answer["reasons"]) == 1
-    assert answer["reasons"][0].startswith("orders/b: waiting: UNAVAILABLE")
+    assert reason.startswith("orders/b: waiting: UNAVAILABLE")
     assert paused[0] == 200, "who paused it knows"
 
 
