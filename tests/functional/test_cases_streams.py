@@ -14,6 +14,7 @@ from support.messages import SETS, case_bytes, message_class
 
 from faust_grpc import Backoff, Buffer, Cursor, Split
 from faust_grpc.acks import Delivery
+from faust_grpc.config import ReaderKind
 from faust_grpc.connection import Connection
 from faust_grpc.declaration import Declaration
 from faust_grpc.protocol import Dead
@@ -60,7 +61,9 @@ class Taken:
 
 
 @asynccontextmanager
-async def reading(target: str, **options: Any) -> AsyncIterator[tuple[RunningSplit, Taken]]:
+async def reading(
+    target: str, reader: ReaderKind = "auto", **options: Any
+) -> AsyncIterator[tuple[RunningSplit, Taken]]:
     """Read ``Ticks`` as a source with these options would."""
     buffer = options.pop("buffer", Buffer())
     split, taken, connection = Split("main"), Taken(), Connection(target, buffer=buffer)
@@ -69,7 +72,9 @@ async def reading(target: str, **options: Any) -> AsyncIterator[tuple[RunningSpl
         value_type=dict, buffer=buffer, **options,
     )  # fmt: skip
     protocol = declaration.plan(FEED.method(TICKS)).protocol(split, None)
-    running = RunningSplit("ticks", split, 0, protocol, connection, taken, buffer=buffer)
+    running = RunningSplit(
+        "ticks", split, 0, protocol, connection, taken, buffer=buffer, reader=reader
+    )
     running.start()
     try:
         yield running, taken
@@ -79,16 +84,25 @@ async def reading(target: str, **options: Any) -> AsyncIterator[tuple[RunningSpl
         await connection.close()
 
 
+@pytest.fixture(params=["threaded", "aio"])
+def kind(request: pytest.FixtureRequest) -> ReaderKind:
+    """Each reader."""
+    return request.param  # type: ignore[no-any-return]  # one of the two
+
+
 def tick(number: int, **fields: Any) -> bytes:
     raw: bytes = Tick(seq=number, **fields).SerializeToString()
     return raw
 
 
-async def test_D05_text_that_is_not_utf8_between_good_messages() -> None:
+async def test_D05_text_that_is_not_utf8_between_good_messages(kind: ReaderKind) -> None:
     bad = case_bytes("bad_utf8")
     with ScriptedServer() as server:
         server.script(TICKS, [Send(tick(1), bad, tick(2)), Stall()])
-        async with reading(server.target, cursor=Cursor("seq", into="after_seq")) as (split, taken):
+        async with reading(server.target, kind, cursor=Cursor("seq", into="after_seq")) as (
+            split,
+            taken,
+        ):
             await taken.until(lambda: len(taken.values) == 2)
             assert [value["seq"] for value in taken.values] == [1, 2]
             (letter,) = taken.dead_letters
@@ -102,13 +116,13 @@ async def test_D05_text_that_is_not_utf8_between_good_messages() -> None:
 BAD = ("garbage", "html", "truncated", "end_group", "field_zero", "length_2gb")
 
 
-async def test_D15_what_comes_after_bad_bytes_arrives() -> None:
+async def test_D15_what_comes_after_bad_bytes_arrives(kind: ReaderKind) -> None:
     bad = [case_bytes(f"bad_{name}") for name in BAD]
     with ScriptedServer() as server:
         server.script(TICKS, [Send(*bad, *map(tick, (1, 2, 3))), Stall()])
         tracemalloc.start()
         try:
-            async with reading(server.target) as (split, taken):
+            async with reading(server.target, kind) as (split, taken):
                 await taken.until(lambda: len(taken.values) == 3)
             _, peak = tracemalloc.get_traced_memory()
         finally:
@@ -123,20 +137,20 @@ LARGE = 5 * 1024 * 1024
 
 
 @pytest.mark.parametrize("limit", [None, 2 * LARGE])
-async def test_D12_a_large_message_passes(limit: int | None) -> None:
+async def test_D12_a_large_message_passes(kind: ReaderKind, limit: int | None) -> None:
     with ScriptedServer() as server:
         server.script(TICKS, [Send(tick(1), tick(2, sym="x" * LARGE), tick(3)), Stall()])
         buffer = Buffer(message_size_bytes=limit)
-        async with reading(server.target, buffer=buffer) as (_, taken):
+        async with reading(server.target, kind, buffer=buffer) as (_, taken):
             await taken.until(lambda: len(taken.values) == 3)
     assert len(taken.values[1]["sym"]) == LARGE
 
 
-async def test_D12_one_beyond_the_limit_ends_the_split_and_says_so() -> None:
+async def test_D12_one_beyond_the_limit_ends_the_split_and_says_so(kind: ReaderKind) -> None:
     with ScriptedServer() as server:
         server.script(TICKS, [Send(tick(1), tick(2, sym="x" * LARGE), tick(3)), Stall()])
         buffer = Buffer(message_size_bytes=LARGE // 2)
-        async with reading(server.target, buffer=buffer) as (split, taken):
+        async with reading(server.target, kind, buffer=buffer) as (split, taken):
             await taken.until(lambda: taken.stops)
             assert split.state is SplitState.FATAL
             assert split.protocol.counts.calls == 2
@@ -146,7 +160,9 @@ async def test_D12_one_beyond_the_limit_ends_the_split_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
-async def test_D13_what_a_server_compresses(compression: grpc.Compression) -> None:
+async def test_D13_what_a_server_compresses(
+    kind: ReaderKind, compression: grpc.Compression
+) -> None:
     async def ticks(_: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
         for number in range(3):
             yield tick(number, sym="x" * 1000)
@@ -159,14 +175,14 @@ async def test_D13_what_a_server_compresses(compression: grpc.Compression) -> No
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with reading(f"127.0.0.1:{port}") as (_, taken):
+        async with reading(f"127.0.0.1:{port}", kind) as (_, taken):
             await taken.until(lambda: len(taken.values) >= 3)
     finally:
         await server.stop(None)
     assert {len(value["sym"]) for value in taken.values} == {1000}
 
 
-async def test_A08_a_cursor_in_a_field_that_the_schema_does_not_know() -> None:
+async def test_A08_a_cursor_in_a_field_that_the_schema_does_not_know(kind: ReaderKind) -> None:
     """Over five calls: nothing lost, nothing twice."""
 
     def marked(number: int) -> bytes:
@@ -184,7 +200,7 @@ async def test_A08_a_cursor_in_a_field_that_the_schema_does_not_know() -> None:
         server.script(TICKS, *calls, (Replay(history, after), Stall()))
         backoff = Backoff(initial_seconds=0.01)
         cursor = Cursor("#32767", into="sym")
-        async with reading(server.target, cursor=cursor, backoff=backoff) as (split, taken):
+        async with reading(server.target, kind, cursor=cursor, backoff=backoff) as (split, taken):
             await taken.until(lambda: len(taken.values) >= 10)
         assert [value["seq"] for value in taken.values] == list(range(1, 11))
         assert split.protocol.mark.cursor() == "10"
