@@ -1,7 +1,4 @@
-"""etcd's keys under a prefix as a Faust table, kept up to date by etcd's Watch.
-
-Run with ``faust -A app worker -l info``; see README.md.
-"""
+"""etcd's keys under a prefix as a Faust table, kept up to date by etcd's Watch. See README.md."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from faust_grpc import Cursor, CursorLost, GrpcSource
 
 TARGET = os.environ.get("ETCD_TARGET", "127.0.0.1:2379")
 PREFIX = os.environ.get("ETCD_PREFIX", "config/").encode()
-BROKER = os.environ.get("KAFKA_BROKER", "kafka://localhost:9092")
 
 
 def revision(response: Any) -> int | None:
@@ -40,7 +36,7 @@ def refusal(response: Any) -> str | CursorLost | None:
     return f"etcd canceled the watch: {response.cancel_reason}"
 
 
-app = faust.App("etcd-watch", broker=BROKER)
+app = faust.App("etcd-watch")
 
 changes = GrpcSource(
     app,
@@ -69,10 +65,13 @@ settings = app.Table("settings", default=str)
 async def keep(changes: StreamT[Any]) -> None:
     """Keep the newest value of every key."""
     async for key, event in changes.items():
+        name, value = key.decode(), event.kv.value.decode()
         if event.type == event.DELETE:
-            settings.pop(key.decode(), None)
+            settings.pop(name, None)
+            print(f"{name} is gone")
         else:
-            settings[key.decode()] = event.kv.value.decode()
+            settings[name] = value
+            print(f"{name} is {value}")
 
 
 if __name__ == "__main__":

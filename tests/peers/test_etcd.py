@@ -80,7 +80,7 @@ class Watching:
             "ETCD_TARGET": etcd.target,
             "EVENTS": str(self.events_file),
             "STATE": str(self.state_file),
-            "KAFKA_BROKER": settings.pop("broker"),
+            "BROKER_URL": settings.pop("broker"),
             "SETTINGS": json.dumps(
                 {
                     **settings,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -134,6 +136,31 @@ def _seconds(flags: Example, path: str) -> float:
     began = time.perf_counter()
     assert flags.get(path)
     return time.perf_counter() - began
+
+
+def test_etcd_is_watched(example: Callable[..., Example]) -> None:
+    etcd = example("etcd_watch", ETCD_SECONDS="0.1")
+    etcd.worker.wait_for_line(r"etcd-changes/main: reading etcdserverpb.Watch/Watch", 90)
+    for told in ("green", "blue", "red", "gone"):
+        etcd.worker.wait_for_line(f"config/colour is {told}", 60)
+
+
+def test_what_an_example_needs_beside_the_package_is_said() -> None:
+    without = "import runpy, sys; sys.modules['prometheus_client'] = None; sys.argv = sys.argv[1:]"
+    result = subprocess.run(
+        [
+            *(sys.executable, "-c", f"{without}; runpy.run_path(sys.argv[0], run_name='__main__')"),
+            *(EXAMPLES / "run.py", "telemetry"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "telemetry needs more than the package: pip install 'faust-grpc[prometheus]'\n"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
