@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 #: session time-out: at the whole of it the group gives our partitions to another worker.
 LEASE_PART = 0.7
 
+#: How long what is written plainly may stay in the producer, unless it is flushed.
+_LINGER_MS = 500
+
 #: A transaction is open only while it is written; the broker ends one that was left open.
 _TRANSACTION_SECONDS = 30.0
 
@@ -345,7 +348,10 @@ class Checkpoints:
         # A record is written while the lease is held. Should this process be halted with it, it
         # must not be sent once another worker may have written newer values.
         timeout_ms = int(1000 * (1 - LEASE_PART) * self.app.conf.broker_session_timeout)
-        return producer(self.app, {"message.timeout.ms": timeout_ms, **self.kafka_options})
+        # Time to look whether it was halted just now, and to take the record back. Nothing waits
+        # for it: a write ends with a flush.
+        options = {"message.timeout.ms": timeout_ms, "linger.ms": min(_LINGER_MS, timeout_ms // 2)}
+        return producer(self.app, {**options, **self.kafka_options})
 
     def _new_transactional_producer(self, transactional_id: str) -> Producer:
         options = {

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from .barrier import barrier
 from .checkpoints import Checkpoints, Cut
-from .exceptions import HostError, WriteFailed
+from .exceptions import Fenced, HostError, WriteFailed
 from .feeds import Feed
 from .observers import Observers
 from .splits import RunningSplit
@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 #: How long agents may take to finish what they were given, so that it can be saved. Where they
 #: take longer they are given less at a time.
 BARRIER_SECONDS = 1.0
+
+#: Times in a row that partitions are recovered because others fenced us off.
+MOST_FENCED = 3
 
 
 class Saving:
@@ -59,6 +62,8 @@ class Saving:
         self._refused = refused
         self._lost = lost
         self._refusal = ""
+        #: Times in a row that others fenced us off.
+        self._fenced = 0
         self._lock = asyncio.Lock()
         self._waiting = 0
         #: Tables wait to be written, as many as may: no more events until they are.
@@ -171,14 +176,29 @@ class Saving:
 
     async def _written(self, cuts: list[Cut]) -> bool:
         try:
-            return await self.checkpoints.write(cuts)
+            saved = await self.checkpoints.write(cuts)
+            if cuts and saved:
+                self._fenced = 0
+            return saved
         except WriteFailed as exc:
-            logger.error("It is not known whether the last transaction was committed: %s", exc)
-            self._running = False
-            self._lost()
+            self._start_over("It is not known whether the last transaction was committed", exc)
+        except Fenced as exc:
+            # Whoever is heard by the group owns its partitions, and was fenced off by an earlier
+            # owner whose takeover was under way when it lost them. That does not happen again and
+            # again.
+            self._fenced += 1
+            if self._fenced > MOST_FENCED:
+                self.refuse(exc)
+            else:
+                self._start_over("Nothing was saved, partitions are recovered", exc)
         except HostError as exc:
             self.refuse(exc)
         return False
+
+    def _start_over(self, what: str, error: HostError) -> None:
+        logger.error("%s: %s", what, error)
+        self._running = False
+        self._lost()
 
     def _throttle(self, on: bool) -> None:
         if on == self._throttled:

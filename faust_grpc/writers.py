@@ -6,7 +6,7 @@ Both run in threads: librdkafka waits there without holding the event loop up.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -49,8 +49,10 @@ class PlainWriter:
 
         Arguments:
             records: encoded table writes, in order.
-            may_write: asked before each record: a process that was halted in the middle must not
-                go on, its partitions are with another worker.
+            may_write: asked before each record, and behind the last: a process that was halted in
+                the middle must not go on, its partitions are with another worker. What waits for
+                its linger then is taken back: the producer's ``linger.ms`` must be longer than it
+                takes to ask, and holds up nothing here.
 
         Returns:
             The offset of the last record per changelog partition.
@@ -66,7 +68,11 @@ class PlainWriter:
             for record in records:
                 _check(may_write)
                 _produce(producer, record, reports, may_write)
+            _check(may_write)
             waiting = producer.flush(self._timeout)
+        except WriteFailed:
+            self.discard()
+            raise
         except KafkaException as exc:
             raise WriteFailed(f"changelog write failed: {exc}") from exc
         if waiting or reports.failures:
@@ -116,17 +122,20 @@ class TransactionalWriter:
             WriteFailed: the broker did not answer while we might go on.
             HostError: we may not use the transactional id.
         """
+        partitions = sorted(partitions)
+        # Others may have written since: what was the last record here is none to seal with.
+        self._forget(partitions)
 
         def one(partition: int) -> tuple[int, Producer]:
-            _check(may_write)
             producer = self._make_producer(f"{self._prefix}-{partition}")
+            _check(may_write)  # as late as can be: it would fence off whoever has it by now
             try:
                 _insist(lambda: producer.init_transactions(_STEP_SECONDS), may_write, "fencing")
             except KafkaException as exc:
                 raise _refusal(exc.args[0], partition) from exc
             return partition, producer
 
-        asked = [self._threads.submit(one, partition) for partition in sorted(partitions)]
+        asked = [self._threads.submit(one, partition) for partition in partitions]
         wait(asked)  # all: nobody may be fenced off after this returned
         for answer in asked:
             partition, producer = answer.result()
@@ -134,9 +143,14 @@ class TransactionalWriter:
 
     def keep(self, partitions: Iterable[int]) -> None:
         """Let the producers of all other partitions go; no transaction is open between commits."""
-        kept = set(partitions)
-        self._producers = {p: producer for p, producer in self._producers.items() if p in kept}
-        self.last = {tp: record for tp, record in self.last.items() if tp.partition in kept}
+        self._forget(self._written() - set(partitions))
+
+    def _written(self) -> set[int]:
+        return {*self._producers, *(tp.partition for tp in self.last)}
+
+    def _forget(self, partitions: Collection[int]) -> None:
+        self._producers = {p: one for p, one in self._producers.items() if p not in partitions}
+        self.last = {tp: one for tp, one in self.last.items() if tp.partition not in partitions}
 
     def commit(
         self, partition: int, records: Sequence[Record], may_write: Callable[[], bool]
@@ -246,8 +260,8 @@ def _refusal(error: KafkaError, partition: int) -> HostError:
     if error.code() in _FENCED:
         return Fenced(
             f"partition {partition}: this worker was fenced off ({error.name()}): it was halted or "
-            "cut off for longer than its session and another one took over, or a transaction took "
-            "longer than transaction.timeout.ms; it must be started again"
+            "cut off for longer than its session and another one took over, or that one's takeover "
+            "came late, or a transaction took longer than transaction.timeout.ms"
         )
     return HostError(f"partition {partition}: its transaction cannot be written: {error.str()}")
 

@@ -260,6 +260,8 @@ class ExactlyOnceWriter(SplitWriter):
 
     def open(self) -> None:
         """Fence earlier owners off; their open transaction is aborted."""
+        if not self.writing.may_write():  # it would fence off whoever has the split by now
+            raise WriteFailed("no heartbeat was answered for too long")
         try:
             self._insist(lambda: self._producer.init_transactions(_STEP_SECONDS), "fencing")
         except KafkaException as exc:
