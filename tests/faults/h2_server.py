@@ -18,12 +18,19 @@ import contextlib
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Awaitable, Callable
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived, StreamEnded, WindowUpdated
+from h2.events import (
+    DataReceived,
+    PingReceived,
+    RequestReceived,
+    StreamEnded,
+    WindowUpdated,
+)
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
@@ -162,6 +169,8 @@ class Peer:
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self.streams: dict[int, Stream] = {}
         self.scripts: set[asyncio.Task[None]] = set()
+        #: When the client's pings came (monotonic seconds).
+        self.pings: list[float] = []
 
     async def flush(self) -> None:
         if data := self.h2.data_to_send():
@@ -201,6 +210,8 @@ class Peer:
             self.streams[event.stream_id].received += event.data
         elif isinstance(event, StreamEnded):
             self.streams[event.stream_id].half_closed = True
+        elif isinstance(event, PingReceived):
+            self.pings.append(time.monotonic())
         if isinstance(event, (DataReceived, WindowUpdated)):
             for stream in self.streams.values():
                 stream.changed.set()

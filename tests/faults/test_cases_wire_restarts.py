@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 import pytest
@@ -112,6 +112,28 @@ async def test_W02_pings_that_a_go_server_forbids(
         assert first.reason.startswith("UNAVAILABLE: ")
         assert "too_many_pings" in first.reason
         assert "[the server forbids pings this often: raise Keepalive(" in first.reason
+
+
+async def test_W02_pings_that_are_too_many_become_fewer() -> None:
+    """gRPC's core doubles the interval of its channel, which outlives the connection."""
+    await asyncio.gather(*map(pings_of_two_lives, get_args(Kind)))
+
+
+async def pings_of_two_lives(kind: Kind) -> None:
+    async def strict(stream: Stream) -> None:
+        await stream.headers()
+        await rigs[0].until(lambda: len(stream.peer.pings) == 2)
+        await stream.go_away(ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings")
+
+    rigs: list[Consumer] = []
+    # Core sends none more often than each second.
+    keepalive = Keepalive(interval_seconds=1, timeout_seconds=10)
+    async with scripted(strict, kind, keepalive=keepalive) as (server, rig):
+        rigs.append(rig)
+        await rig.until(lambda: len(server.streams) == 3)
+        first, second = (later - before for before, later in (p.pings for p in server.peers[:2]))
+        assert second > 1.5 * first
+        assert "too_many_pings" in rig.ended[0].reason
 
 
 async def test_W15_a_server_that_is_halted(
