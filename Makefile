@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BROKER ?= mock
 PYTEST_ARGS ?=
-# Files of tests at the same time; 0 is one after the other: sessions of a few seconds are at stake.
-JOBS ?= 0
+# Tests at the same time: most of them wait for other processes. 0 is one after the other.
+JOBS ?= 3
+# Those on a real Kafka are in two groups of one after the other: tests/support/scheduling.py.
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 SOAK_SECONDS ?= 1200
 SOAK_ARGS ?=
 
@@ -39,7 +41,7 @@ endif
 # All tests. Kafka's jars first, where one sees them come: some 42 MB, once.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 # Everything that needs no Java.
 test-unit: $(VENV)/.installed-test
@@ -47,7 +49,7 @@ test-unit: $(VENV)/.installed-test
 
 test-kafka: $(VENV)/.installed-test
 	$(BIN)/python -m faust_grpc.testing.kafka_broker --fetch
-	$(BIN)/python -m pytest tests/kafka tests/faults tests/peers tests/scenarios $(PYTEST_ARGS)
+	$(PYTEST) tests/kafka tests/faults tests/peers tests/scenarios $(PYTEST_ARGS)
 
 # Random faults on a cluster for twenty minutes; no part of CI.
 soak: $(VENV)/.installed-test

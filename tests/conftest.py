@@ -17,6 +17,14 @@ from support.orders import PYTHON_SERVER
 from faust_grpc.testing import Broker, broker
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """``--dist loadscope`` knows which tests must not run at the same time."""
+    from support.scheduling import Scheduling
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
 @pytest.fixture
 def mock_broker() -> Iterator[Broker]:
     """A fresh mock broker."""

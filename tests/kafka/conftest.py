@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.away import Away
 from support.cluster import Cluster
 from support.members import Shop
 from support.orders import OrderServer
@@ -53,3 +54,11 @@ def make_cluster(
 def seed() -> int:
     """Seed of the random faults: ``$SEED``, or always the same."""
     return int(os.environ.get("SEED", "1"))
+
+
+@pytest.fixture(scope="session")
+def away(go_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
+    """A broker that is away for a minute, once for all tests that look at it."""
+    begun = Away(go_server, tmp_path_factory.mktemp("away"))
+    yield begun
+    begun.close()

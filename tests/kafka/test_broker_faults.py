@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
+from support.away import Away
 from support.cluster import Cluster
 from support.judge import Judgement
-from support.members import Shop
-from support.orders import OrderServer
 
 from faust_grpc.testing import Broker, broker
 from faust_grpc.testing.kafka_cluster import KafkaCluster
 
-AWAY_SECONDS = 60.0
-#: For so long nothing more must be sent while the broker is away.
-SILENT_SECONDS = 20.0
 #: What may be read ahead is far less; the rest is Python's own.
 MEMORY_BYTES = 64 * 1024 * 1024
 #: How often a worker is halted until that meets an open transaction.
@@ -34,93 +27,11 @@ def own_broker() -> Iterator[Broker]:
         yield started
 
 
-class Away:
-    """A broker that is away for a minute: most of that is waiting, while other tests run.
-
-    Arguments:
-        go_server: the order server's program.
-        directory: for logs and data.
-    """
-
-    def __init__(self, go_server: Path, directory: Path) -> None:
-        self._go_server = go_server
-        self._directory = directory
-        self.told: list[str] = []
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="away")
-        #: By how much each worker grew, and what was found in the end, by guarantee.
-        self.outcome: Future[tuple[list[int], dict[str, Judgement]]] = self._pool.submit(self._run)
-
-    def close(self) -> None:
-        """Wait for the end."""
-        self._pool.shutdown()
-
-    def _run(self) -> tuple[list[int], dict[str, Judgement]]:
-        with ExitStack() as ending:
-            kafka = ending.enter_context(broker("kafka"))
-            clusters = [
-                ending.enter_context(self._cluster(kafka, delivery, ending))
-                for delivery in ("at_least_once", "exactly_once")
-            ]
-            for cluster in clusters:
-                cluster.start("w1")
-            for cluster in clusters:
-                cluster.wait_settled(timeout=120)
-                cluster.wait_processed(2000, timeout=120)
-            before = [cluster.memory("w1") for cluster in clusters]
-            kafka.kill()
-            clusters[0].say("kill the broker")
-            self._wait_away_and_silent(clusters)
-            after = [cluster.memory("w1") for cluster in clusters]
-            grown = [then - now for now, then in zip(before, after, strict=True)]
-            for cluster, size in zip(clusters, grown, strict=True):
-                cluster.say(f"{size / 2**20:.1f} MiB more than before, sent {cluster.sent()}")
-            kafka.restart()
-            clusters[0].say("the broker is back")
-            for cluster in clusters:
-                cluster.wait_processed(2000, timeout=180)
-                cluster.say("2000 more orders of every split")
-            return grown, {cluster.shop.delivery: cluster.finish() for cluster in clusters}
-
-    def _cluster(self, kafka: Broker, delivery: str, ending: ExitStack) -> Cluster:
-        directory = self._directory / delivery
-        directory.mkdir()
-        shop = Shop(
-            app_id=delivery,
-            delivery=delivery,
-            rate=500,
-            buffered=512,
-            unacked=128,
-            sources={"orders": ["r0", "r1", "r2", "r3"]},
-        )
-        server = ending.enter_context(OrderServer([self._go_server], directory))
-        return Cluster(kafka, server, directory, shop, tell=self.told.append)
-
-    def _wait_away_and_silent(self, clusters: list[Cluster]) -> None:
-        until = time.monotonic() + AWAY_SECONDS
-        sent, since = [cluster.sent() for cluster in clusters], time.monotonic()
-
-        def away_and_silent() -> bool:
-            nonlocal sent, since
-            now = [cluster.sent() for cluster in clusters]
-            if now != sent:
-                sent, since = now, time.monotonic()
-            return time.monotonic() > until and time.monotonic() - since > SILENT_SECONDS
-
-        clusters[0].wait(away_and_silent, AWAY_SECONDS + 60, "the servers are held back")
-
-
 @pytest.fixture(scope="module", autouse=True)
-def away(
-    request: pytest.FixtureRequest, go_server: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Away | None]:
-    """Begun with the first test of this module, if it is wanted at all."""
-    mine = [item.name for item in request.session.items if item.path == request.path]
-    if not any("K04" in name for name in mine):
-        yield None
-        return
-    begun = Away(go_server, tmp_path_factory.mktemp("away"))
-    yield begun
-    begun.close()
+def begin_away(request: pytest.FixtureRequest) -> None:
+    """The broker of K04 goes away while the other tests of this module run, if K04 is wanted."""
+    if any("K04" in item.name and item.path == request.path for item in request.session.items):
+        request.getfixturevalue("away")
 
 
 def assert_exact(delivery: str, judgement: Judgement) -> None:
@@ -209,10 +120,8 @@ def test_coordinators_move(make_cluster: Callable[..., Cluster]) -> None:
 def test_K04_broker_away(away: Away) -> None:
     """For a minute, with both guarantees: buffers are bounded, HTTP/2 holds the server back, no
     checkpoint is beyond what was written, and nothing is dropped."""
-    try:
-        grown, judgements = away.outcome.result()
-    finally:
-        print("\n".join(away.told))
-    assert all(size < MEMORY_BYTES for size in grown)
-    for delivery, judgement in judgements.items():
+    found = away.found()
+    assert set(found.judgements) == {"at_least_once", "exactly_once"}
+    for delivery, judgement in found.judgements.items():
+        assert found.grown[delivery] < MEMORY_BYTES
         assert_exact(delivery, judgement)

@@ -40,6 +40,8 @@ def read_records(bootstrap: str, topic: str, *, committed: bool = True) -> list[
             "isolation.level": "read_committed" if committed else "read_uncommitted",
             "enable.partition.eof": True,
             "enable.auto.commit": False,
+            # The end of a partition is answered after this time: nothing more is to come.
+            "fetch.wait.max.ms": 20,
         }
     )
     try:
