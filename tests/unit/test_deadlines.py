@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -155,9 +156,10 @@ def test_the_time_between_two_calls_is_none_between_two_heartbeats() -> None:
     assert passed(deadlines, 201 + QUIET_SECONDS) is Passed.QUIET
 
 
-def test_what_was_declared_outweighs_heartbeats() -> None:
-    deadlines = called(idle_seconds=10)
+@pytest.mark.parametrize("seconds", [10, math.inf])
+def test_what_was_declared_outweighs_heartbeats(seconds: float) -> None:
+    deadlines = called(idle_seconds=seconds)
     for now in (100, 101):
         deadlines.heard(now)
         deadlines.beat(now)
-    assert deadlines.next() == 111
+    assert deadlines.next() == 101 + seconds
