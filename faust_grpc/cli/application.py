@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -89,11 +90,17 @@ def _named(name: str) -> Any:
             module, attribute = importlib.import_module(parent), last
         return getattr(module, attribute or "app")
     except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"-A {name}: there is no module {error.name!r} (run it where 'faust -A' works)"
-        ) from error
+        raise ConfigurationError(f"-A {name}: {_missing(module_name, error)}") from error
     except AttributeError as error:
         raise ConfigurationError(f"-A {name}: {error}") from error
+
+
+def _missing(module: str, error: ModuleNotFoundError) -> str:
+    """Return which module is missing: that of the application, or one that it imports."""
+    if f"{module}.".startswith(f"{error.name}."):
+        return f"there is no module {error.name!r} (run it where 'faust -A' works)"
+    importing = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{importing.filename}, line {importing.lineno}: {error}"
 
 
 def find_source(feeds: dict[str, Feed], source: str) -> Feed:

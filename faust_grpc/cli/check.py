@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -54,7 +57,7 @@ def check(
     """
     app, feeds = load_sources(app_name)
     chosen = feeds if source is None else {source: find_source(feeds, source)}
-    with waiting(f"asking the servers of {', '.join(chosen)}"):
+    with waiting(f"asking the servers of {', '.join(chosen)}"), _in_the_result():
         found = asyncio.run(_check(chosen, seconds, all_splits))
     failed = any(one.verdict == "failed" for findings in found.values() for one in findings)
     if as_json:
@@ -72,6 +75,18 @@ def check(
         print_table(("SOURCE", "CHECK", "RESULT", ""), rows)
     if failed:
         ctx.exit(1)
+
+
+@contextmanager
+def _in_the_result() -> Iterator[None]:
+    """Keep warnings out of the log: what a server answered is in the result, and once."""
+    log = logging.getLogger("faust_grpc")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 async def _check(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,23 @@ def test_T12_a_name_that_nobody_knows(check: Any, options: str) -> None:
     assert "the host name cannot be resolved" in text
 
 
+@pytest.mark.parametrize("options", ["", STATIC], ids=["reflection", "descriptor set"])
+def test_what_failed_is_said_once(tmp_path: Path, order_server: OrderServer, options: str) -> None:
+    """Neither a line for each attempt nor those of gRPC's core stand before the result."""
+    code = APP.format(target=order_server.target, options=f"tls=True, {options}")
+    (tmp_path / "shop.py").write_text(code)
+    result = subprocess.run(
+        [*(sys.executable, "-m", "faust_grpc"), *("check", "-A", "shop", "--seconds", "2")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout.count("the server does not speak TLS on this port") == 1
+
+
 @pytest.mark.parametrize(
     ("script", "verdict", "text"),
     [
@@ -193,7 +212,11 @@ def test_F10_an_application_without_sources_says_so(check: Any) -> None:
 
 @pytest.mark.parametrize(
     ("code", "named"),
-    [("app = 5\n", "is int, not a faust.App"), ("other = 5\n", "no attribute 'app'")],
+    [
+        ("import faus\n", "line 1: No module named 'faus'"),
+        ("app = 5\n", "is int, not a faust.App"),
+        ("other = 5\n", "no attribute 'app'"),
+    ],
 )
 def test_no_application_there(check: Any, code: str, named: str) -> None:
     status, output, _ = check("h:1", code=code)
