@@ -209,6 +209,8 @@ async def test_W08_a_split_moves_and_the_server_still_counts_the_old_call(
         # As at a rebalance: given up only when its call has ended.
         old.feed.drop(["main"])
         await old.feed.closed(5.0)
+        (connection,) = old.feed.connections
+        assert not any(channel.calls for channel in connection._channels), "its call is over"
         given_up = time.monotonic()
         async with consuming(target, kind) as new:
             await new.until(lambda: new.seen, 20)
