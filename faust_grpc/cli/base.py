@@ -90,6 +90,8 @@ def commands() -> None:
       faust-grpc tail localhost:50051 shop.v1.OrderService/StreamOrders \\
           --request '{"region": "north"}' --limit 10
       faust-grpc generate localhost:50051 --output records.py
+      faust-grpc check -A shop
+      faust-grpc status --url http://worker-1:6066
       faust-grpc checkpoint show orders -A shop
       faust-grpc from-connect connector.json
       faust-grpc demo

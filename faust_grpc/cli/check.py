@@ -25,6 +25,7 @@ __all__ = ["check"]
 @app_option
 @click.option(
     "--seconds",
+    metavar="S",
     type=click.FloatRange(min=0.1),
     default=5.0,
     show_default=True,

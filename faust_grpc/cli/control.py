@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ..exceptions import ConfigurationError, HostError, nearest
+from ..exceptions import HostError
 from .output import print_json, print_table, say
-from .workers import DEFAULT_URL, WorkerPages, token_option, url_option
+from .workers import DEFAULT_URL, WorkerPages, chosen, token_option, url_option
 
 __all__ = ["pause", "restart", "resume"]
 
@@ -104,6 +104,7 @@ def _act(
             done.append({"split": name, **pages.act(source, name, action, **body)})
         except HostError as error:
             failures.append(str(error))
+    failures = list(dict.fromkeys(failures))  # a wrong token is one for every split
     if as_json:
         print_json({"source": source, "action": action, "splits": done, "errors": failures})
     elif done:
@@ -116,7 +117,5 @@ def _act(
 
 
 def _splits(pages: WorkerPages, source: str) -> list[str]:
-    sources = {one["name"]: one for one in pages.status()["sources"]}
-    if source not in sources:
-        raise ConfigurationError(f"{pages.url}: no source {source!r}: {nearest(source, sources)}")
-    return [split["name"] for split in sources[source]["splits"]]
+    (found,) = chosen(pages.status(), source, pages.url)
+    return [split["name"] for split in found["splits"]]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .output import print_json, print_table, say
-from .workers import DEFAULT_URL, WorkerPages, url_option
+from .workers import DEFAULT_URL, WorkerPages, chosen, url_option
 
 __all__ = ["status"]
 
@@ -37,7 +37,7 @@ def status(ctx: click.Context, url: str, source: str | None, as_json: bool) -> N
     worker that does not answer.
     """
     told = WorkerPages(url).status()
-    sources = [one for one in told["sources"] if source in (None, one["name"])]
+    sources = told["sources"] if source is None else chosen(told, source, url)
     if as_json:
         print_json({**told, "sources": sources})
     else:

@@ -13,15 +13,18 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 
-from ..exceptions import ConfigurationError, HostError
+from ..exceptions import ConfigurationError, HostError, nearest
 from .output import printable, waiting
 
-__all__ = ["WorkerPages", "token_option", "url_option"]
+__all__ = ["WorkerPages", "chosen", "token_option", "url_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_URL = "http://localhost:6066"
 _ANSWER_SECONDS = 30.0
+
+#: The HTTP status for no token, or a wrong one.
+_REFUSED = 401
 
 #: Workers are in our own network: never through a proxy of the environment.
 _opener = build_opener(ProxyHandler({}))
@@ -114,6 +117,18 @@ class WorkerPages:
         return f"{base}/{path}" if urlsplit(base).path else f"{base}/grpc/{path}"
 
 
+def chosen(status: dict[str, Any], source: str, url: str) -> list[dict[str, Any]]:
+    """Return one source of a status, in a list.
+
+    Raises:
+        ConfigurationError: there is none of that name; the text has the nearest.
+    """
+    sources = {one["name"]: one for one in status["sources"]}
+    if source not in sources:
+        raise ConfigurationError(f"{url}: no source {source!r}: {nearest(source, sources)}")
+    return [sources[source]]
+
+
 def _parsed(url: str, body: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
@@ -126,6 +141,7 @@ def _parsed(url: str, body: bytes) -> dict[str, Any]:
 
 def _reason(error: HTTPError) -> str:
     try:
-        return printable(str(json.loads(error.read())["error"]))
+        reason = printable(str(json.loads(error.read())["error"]))
     except (ValueError, KeyError, TypeError):
         return f"HTTP status {error.code}: is it a worker with sources?"
+    return f"{reason}; here by --token or $FAUST_GRPC_TOKEN" if error.code == _REFUSED else reason

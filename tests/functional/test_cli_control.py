@@ -64,15 +64,24 @@ async def test_a_whole_source_is_paused_and_one_split_resumed() -> None:
     assert "orders/a: paused: server moves" in status.stderr
 
 
+NAMED = [
+    "wrong token; here by --token or $FAUST_GRPC_TOKEN",
+    "'orders'",
+    "'orders'",
+    "no split 'e'",
+]
+
+
 async def test_refusals_are_one_line() -> None:
     async with pages() as worker:
         await worker.reach()
         refused = [
-            await worker.command("pause", "orders", "--token", "wrong", "--split", "a"),
+            await worker.command("pause", "orders", "--token", "wrong"),
             await worker.command("pause", "order"),
+            await worker.command("status", "--source", "order"),
             await worker.command("restart", "orders", "--split", "e"),
         ]
-    for result, named in zip(refused, ["wrong token", "'orders'", "no split 'e'"], strict=True):
+    for result, named in zip(refused, NAMED, strict=True):
         assert result.exit_code == 1
         assert named in result.stderr
         assert result.stderr.count("\n") == 1
