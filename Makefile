@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Without a warning about editable installations, for whoever runs this for the first time.
+PIP = PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip
 BROKER ?= mock
 PYTEST_ARGS ?=
 # Tests at the same time: most of them wait for other processes. 0 is one after the other.
@@ -17,16 +19,16 @@ SOAK_ARGS ?=
 $(BIN)/python:
 	@# Half of an environment (Debian without python3-venv) would pass for a whole one.
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(PIP) install --quiet --disable-pip-version-check --upgrade pip
 
 $(VENV)/.installed-%: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "installing faust-grpc[$*] and what it needs into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@$(PIP) install --quiet --disable-pip-version-check -e '.[$*]'
 	@touch $@
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "installing faust-grpc and what it needs into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(PIP) install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 venv: $(VENV)/.installed-test $(VENV)/.installed-lint $(VENV)/.installed-docs
