@@ -17,7 +17,7 @@ from faust.tables.objects import ChangeloggedObjectManager
 from .exceptions import HostError, PartitionNotOwned
 from .serializing import TableSerializer
 
-__all__ = ["Batch", "Changelog", "Record", "Write", "encode"]
+__all__ = ["Batch", "Changelog", "Record", "Unsealed", "Write", "encode"]
 
 #: Records serialized before the event loop gets its turn: about a millisecond.
 _SLICE = 100
@@ -49,6 +49,18 @@ class Batch(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.dirty) + len(self.operations)
+
+
+class Unsealed(NamedTuple):
+    """A changelog partition that ends in a transaction's marker.
+
+    Arguments:
+        record: the last one.
+        end: the offset behind the marker; there may be more by now.
+    """
+
+    record: Record
+    end: int
 
 
 class Record(NamedTuple):

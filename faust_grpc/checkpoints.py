@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from faust.types import AppT
 from faust.types.tuples import TP
 
-from .changelog import Batch, Changelog, Record, Write, encode
+from .changelog import Batch, Changelog, Record, Unsealed, Write, encode
 from .changes import Change, Changes
 from .exceptions import WriteFailed
-from .kafka import check_transactions, connection_options, producer
+from .kafka import check_transactions, connection_options, end_offsets, producer
 from .protocol import Checkpoint
 from .saved import Saved
 from .seams import CheckpointTable
@@ -318,15 +318,17 @@ class Checkpoints:
         self.own(frozenset())
         self.plain.discard()
 
-    async def seal(self, partitions: Collection[int], others: Mapping[TP, Record]) -> None:
+    async def seal(self, partitions: Collection[int], others: Mapping[TP, Unsealed]) -> None:
         """End every changelog of ours with a record, not with a transaction's marker.
 
         A plain Faust worker waits for the record before the end of a changelog, which a marker is
-        not. The last record is written again, outside of any transaction.
+        not. The last record is written again, outside of any transaction; but only if it still is
+        the last one. A split with a sink writes its checkpoints by itself, and Faust the tables
+        that no source writes.
 
         Arguments:
             partitions: those that are ours, and have been since their last record.
-            others: last records of changelogs that end in a marker and that were only read here.
+            others: changelogs that were only read here.
 
         Raises:
             WriteFailed: they were not taken in time.
@@ -334,9 +336,18 @@ class Checkpoints:
         if self.transactions is None:
             return
         last = {**others, **self.transactions.last}
-        records = [record for tp, record in last.items() if tp.partition in partitions]
+        ours = {tp: one for tp, one in last.items() if tp.partition in partitions}
+        ends = await in_thread(self._ends, list(ours))
+        records = [one.record for tp, one in ours.items() if ends[tp] <= one.end]
         await in_thread(self.plain.write, records, self._may_write)
         self.transactions.last.clear()
+
+    def _ends(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+        options = connection_options(self.app, self.kafka_options)
+        try:
+            return end_offsets(options, partitions)
+        except KafkaException as exc:
+            raise WriteFailed(f"how far changelogs go is not known: {exc.args[0].str()}") from exc
 
     def close(self) -> None:
         """Let the producers go."""

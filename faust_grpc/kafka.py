@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Producer, TopicPartition, admin
 from confluent_kafka.admin import AdminClient
 from faust.auth import SASLCredentials
 from faust.types import AppT
+from faust.types.tuples import TP
 
 from .exceptions import ConfigurationError
 
-__all__ = ["check_transactions", "connection_options", "is_mock", "producer"]
+__all__ = ["check_transactions", "connection_options", "end_offsets", "is_mock", "producer"]
 
 #: The broker may be starting beside us.
 _ANSWER_SECONDS = 10.0
@@ -65,6 +66,25 @@ def producer(app: AppT, overrides: Mapping[str, Any]) -> Producer:
     if conf.producer_compression_type:
         options.setdefault("compression.type", conf.producer_compression_type)
     return Producer(options)
+
+
+def end_offsets(options: Mapping[str, Any], partitions: Sequence[TP]) -> dict[TP, int]:
+    """Return the offset behind the last record of each partition, committed or not; blocks.
+
+    Arguments:
+        options: as :func:`connection_options` returns them.
+        partitions: which.
+
+    Raises:
+        KafkaException: the broker does not tell.
+    """
+    if not partitions:
+        return {}
+    client: Any = AdminClient(dict(options))
+    spec: Any = admin.OffsetSpec  # type: ignore[attr-defined]  # not in its __all__
+    wanted = {TopicPartition(*tp): spec.latest() for tp in partitions}
+    found = client.list_offsets(wanted, request_timeout=_ANSWER_SECONDS)
+    return {TP(at.topic, at.partition): answer.result().offset for at, answer in found.items()}
 
 
 def is_mock(options: Mapping[str, Any]) -> bool:

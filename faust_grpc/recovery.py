@@ -16,7 +16,7 @@ from faust.types import AppT
 from faust.types.tuples import TP
 
 from . import stores
-from .changelog import Record
+from .changelog import Record, Unsealed
 from .kafka import connection_options
 from .loading import Load, LoadFailed, Part, Progress
 from .seams import install_recovery, installed_load, note_partitions
@@ -54,7 +54,7 @@ class BulkRecovery:
         self.app = app
         self.everything = False
         self.wipe_unclean = False
-        self.unsealed: dict[TP, Record] = {}
+        self.unsealed: dict[TP, Unsealed] = {}
         self._prepare = prepare
         self._kafka_options = kafka_options
         #: Loaded completely, and written by nobody else since.
@@ -172,13 +172,14 @@ class BulkRecovery:
         for part in parts:
             last = part.last
             if last is not None and int(last.offset() or 0) + 1 < part.end:
-                self.unsealed[part.tp] = Record(
+                record = Record(
                     part.tp.topic,
                     part.tp.partition,
                     last.key() or b"",
                     last.value(),
                     last.headers(),
                 )
+                self.unsealed[part.tp] = Unsealed(record, part.end)
 
 
 async def _cancellation() -> None:

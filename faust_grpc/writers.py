@@ -13,7 +13,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from faust.types.tuples import TP
 
-from .changelog import Record
+from .changelog import Record, Unsealed
 from .exceptions import Fenced, HostError, WriteFailed
 
 __all__ = ["PlainWriter", "TransactionalWriter"]
@@ -109,9 +109,8 @@ class TransactionalWriter:
         self._prefix = prefix
         self._producers: dict[int, Producer] = {}
         self._threads = ThreadPoolExecutor(thread_name_prefix="transactions")
-        #: The last record of each changelog partition that was committed here: its log ends in a
-        #: transaction marker.
-        self.last: dict[TP, Record] = {}
+        #: The last record of each changelog partition that was committed here.
+        self.last: dict[TP, Unsealed] = {}
         #: Transactions that were aborted and written again.
         self.aborts = 0
 
@@ -177,7 +176,9 @@ class TransactionalWriter:
             self.aborts += 1
             reports = _Reports()
         self._producers[partition] = producer
-        self.last.update({TP(record.topic, partition): record for record in records})
+        for record in records:
+            tp = TP(record.topic, partition)
+            self.last[tp] = Unsealed(record, reports.offsets[tp] + 2)
         return reports.offsets
 
     def close(self) -> None:

@@ -101,9 +101,9 @@ def test_a_transaction_is_written_whole(
     writer.commit(1, records(topic, 1, "c"), held)
     assert committed(kafka_broker, topic, 0) == (["a", "b"], 1)
     assert committed(kafka_broker, topic, 1) == (["c"], 1)
-    assert {tp: record.value for tp, record in writer.last.items()} == {
-        TP(topic, 0): b"b",
-        TP(topic, 1): b"c",
+    assert {tp: (last.record.value, last.end) for tp, last in writer.last.items()} == {
+        TP(topic, 0): (b"b", 3),
+        TP(topic, 1): (b"c", 2),
     }
 
 
@@ -168,5 +168,5 @@ def test_a_seal_ends_the_log_with_a_record(
     writer.commit(0, records(topic, 0, "a"), held)
     assert committed(kafka_broker, topic, 0) == (["a"], 1)
     plain = PlainWriter(lambda: Producer({"bootstrap.servers": kafka_broker.bootstrap}))
-    plain.write(list(writer.last.values()))
+    plain.write([last.record for last in writer.last.values()])
     assert committed(kafka_broker, topic, 0) == (["a", "a"], 0)
