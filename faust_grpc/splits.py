@@ -116,6 +116,8 @@ class RunningSplit(Standing):
         )
         self._pump_soon = False
         self._held = False
+        #: How often a call was to be made again since the last message.
+        self._retries = 0
         self._begin(protocol, sink)
 
     def _begin(self, protocol: DeclaredProtocol, sink: Sink) -> None:
@@ -270,6 +272,9 @@ class RunningSplit(Standing):
             if self._state not in _RECEIVING:
                 self._become(SplitState.RECEIVING, "")
                 self._calls.watch()
+                if self._retries > 1:
+                    self._say(f"receiving again, at attempt {self._retries + 1}", logging.INFO)
+                self._retries = 0
             self._deliver(reader, min(room, _SLICE))
             if self._calls.reader is not reader:
                 return
@@ -381,7 +386,7 @@ class RunningSplit(Standing):
         attempt = action.attempt
         self._observers.over("retry", action.reason, seconds=action.seconds, attempt=attempt)
         self._become(SplitState.WAITING, action.reason)
-        self.backoff_seconds = action.seconds
+        self.backoff_seconds, self._retries = action.seconds, attempt
         if attempt & (attempt - 1) == 0:  # 1, 2, 4, 8, …: log lines grow slower than attempts
             next_one = f"attempt {attempt + 1} in {action.seconds:.2f} s"
             self._say(f"call ended: {action.reason}; {next_one}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -64,6 +65,23 @@ async def test_pause_resume_restart() -> None:
         await rig.finished(5)
         assert seen == [1, 2, 3, 4, 5]
         assert len(rig.server.calls) == 3
+
+
+async def test_the_log_says_that_it_receives_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "faust_grpc")
+    server = ScriptedServer()
+    async with in_process([], server, backoff=QUICK) as rig:
+        collecting(rig)
+        down = Fail(grpc.StatusCode.UNAVAILABLE, "down")
+        once = (Send(*orders(1)), down)
+        often = (Send(*orders(2)[1:]), Stall())
+        server.script(METHOD, once, (down,), (down,), often)
+        await rig.start()
+        await rig.finished(2)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if "receiving again" in line] == [
+        "orders/main: receiving again, at attempt 4"
+    ]
 
 
 async def test_pause_holds_between_two_calls_and_while_one_is_opened() -> None:
