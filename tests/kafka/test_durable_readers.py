@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 from support import Etcd, OrderServer, Worker
 from support.durable import sequences
@@ -20,6 +21,7 @@ from faust_grpc.testing import Broker, free_port, wait_until
 
 APPS = Path(__file__).parent / "apps"
 SINKS = ("first", "second")
+AGE = "faust_grpc_checkpoint_age_seconds"
 #: What a loop that meets another one's calls would say.
 NOISE = ("Traceback", "Exception in callback", "BlockingIOError", "never retrieved")
 
@@ -167,11 +169,29 @@ def _revision(value: bytes | None) -> int:
     return int(json.loads(value or b"")["kv"]["mod_revision"])
 
 
+@contextmanager
+def holding_up(reading: Reading) -> Iterator[None]:
+    """Have one split take over, and wait for what another producer has not ended."""
+    options = {"bootstrap.servers": reading.broker.bootstrap}
+    other = Producer({**options, "transactional.id": f"{reading.app_id}-other"})
+    other.init_transactions(30)
+    other.begin_transaction()
+    other.produce(reading.topic("first-checkpoint-changelog"), b"{}", b'"other"', 0)
+    assert other.flush(30) == 0
+    fencing = Producer({**options, "transactional.id": f"{reading.app_id}-first-first-1"})
+    fencing.init_transactions(30)
+    try:
+        yield
+    finally:
+        other.abort_transaction(30)
+
+
 @pytest.mark.timeout(180)
 def test_metrics_tell_of_what_is_written_into_topics(
     kafka_broker: Broker, order_server: OrderServer, tmp_path: Path
 ) -> None:
-    """Commits are timed, and calls traced, in the threads of two sources at once."""
+    """Commits are timed, and calls traced, in the threads of two sources at once. One split that
+    cannot commit shows in the age of the checkpoint."""
     reading = Reading(kafka_broker, order_server, tmp_path, TRACES="1")
     with running(reading):
         reading.wait_for_more(100, splits=6)
@@ -182,10 +202,13 @@ def test_metrics_tell_of_what_is_written_into_topics(
         assert reading.metric(count, app=reading.app_id) >= before + 4
         total = reading.metric("faust_grpc_checkpoint_duration_seconds_sum", app=reading.app_id)
         assert total > 0
-        assert reading.metric("faust_grpc_checkpoint_age_seconds", app=reading.app_id) < 60
         for source in SINKS:
             events = reading.metric("faust_grpc_events_total", source=source)
             assert reading.metric("faust_grpc_messages_total", source=source) >= events >= 400
+        with holding_up(reading):
+            wait_until(lambda: reading.metric(AGE) > 5, 60, "the age of the checkpoint")
+        wait_until(lambda: reading.metric(AGE) < 5, 60, "everything to be committed again")
+        reading.wait_for_more(100, splits=6)
         reading.worker.terminate()
         assert reading.worker.wait(60) == 0, reading.worker.log_tail()
         assert_quiet(reading)
