@@ -52,12 +52,12 @@ class DirectFeed(Feed):
         running.tag = TP(declaration.name, assigned.partition)
         self._event_class = self.channel.app.conf.Event
         logger.info(
-            "%s/%s: reading %s from %s, partition %d, %s",
+            "%s/%s: reading %s from %s, %s, %s",
             declaration.name,
             split.name,
             declaration.method,
             ", ".join(map(str, connection.targets)),
-            assigned.partition,
+            "in every worker" if assigned.partition < 0 else f"partition {assigned.partition}",
             "from the start" if assigned.resume is None else f"behind cursor {assigned.resume!r}",
         )
         self._begin(running, assigned)

@@ -125,6 +125,7 @@ def test_feature_flags_are_read_in_under_10_ms(example: Callable[..., Example]) 
         return found if len(found) >= 4 else {}
 
     first = flags.wait_for(everything, "all flags")
+    flags.worker.wait_for_line(r"flags/main: reading .*, in every worker, from the start")
     assert set(first) >= {"new-checkout", "dark-mode", "express-delivery", "gift-cards"}
     # Changes arrive: everything is rolled out to everybody after some steps.
     flags.wait_for(lambda: all(everything().values()) and everything(), "a complete roll-out")
