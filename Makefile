@@ -8,7 +8,7 @@ BROKER ?= mock
 PYTEST_ARGS ?=
 # Tests at the same time: most of them wait for other processes. 0 is one after the other.
 JOBS ?= 3
-# Those on a real Kafka are in two groups of one after the other: tests/support/scheduling.py.
+# Those on a real Kafka are in three groups of one after the other: tests/support/scheduling.py.
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 SOAK_SECONDS ?= 1200
 SOAK_ARGS ?=

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-__all__ = ["Scheduling", "group"]
+__all__ = ["GROUPS", "ONE_FILE", "REAL_KAFKA", "Scheduling", "group"]
 
-#: What has a real Kafka is in two groups that take about as long: more clusters at a time, and
-#: sessions of six seconds run out while a worker waits for a processor of two.
 REAL_KAFKA = ("tests/kafka/", "tests/peers/")
-FAULTS = {f"tests/kafka/test_{name}.py" for name in ("faults", "broker_faults", "durable")}
+#: What has a real Kafka is in three groups that take about as long; what is not named here is the
+#: third. With more clusters at a time sessions of six seconds run out while a worker waits for one
+#: of two processors.
+GROUPS = {
+    "tests/kafka/test_broker_faults.py": "faults",
+    "tests/kafka/test_durable.py": "faults",
+    "tests/kafka/test_faults.py": "faults",
+    "tests/kafka/test_broker.py": "topics",
+    "tests/kafka/test_checkpoints.py": "topics",
+    "tests/kafka/test_durable_control.py": "topics",
+    "tests/kafka/test_durable_writers.py": "topics",
+    "tests/kafka/test_recovery_bulk.py": "topics",
+    "tests/kafka/test_transactions.py": "topics",
+    "tests/peers/test_etcd.py": "topics",
+}
 #: Its tests look at the same workers, which take long to start.
 ONE_FILE = "tests/scenarios/test_newcomers.py"
 
@@ -19,12 +31,12 @@ def group(nodeid: str) -> str:
     pytest's; most tests are a group of their own."""
     path = nodeid.partition("::")[0]
     if path.startswith(REAL_KAFKA):
-        return "faults on Kafka" if path in FAULTS else "Kafka"
+        return GROUPS.get(path, "workers")
     return path if path == ONE_FILE else nodeid
 
 
 class Scheduling(LoadScopeScheduling):
-    """Large groups first, so that the others fill what is left of the time."""
+    """Large groups first: the tests that are alone fill what is left of the time."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.scheduling import FAULTS, ONE_FILE, REAL_KAFKA, group
+from support.scheduling import GROUPS, ONE_FILE, REAL_KAFKA, group
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("path", [*FAULTS, *REAL_KAFKA, ONE_FILE])
+@pytest.mark.parametrize("path", [*GROUPS, *REAL_KAFKA, ONE_FILE])
 def test_what_is_named_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-def test_what_has_a_real_kafka_is_in_two_groups() -> None:
-    files = [path.relative_to(ROOT) for path in (ROOT / "tests/kafka").glob("test_*.py")]
-    assert len({group(f"{path}::test_one[a::b]") for path in files}) == 2
-    assert group("tests/peers/test_etcd.py::test_one") == group("tests/kafka/test_agents.py::test")
+def test_what_has_a_real_kafka_is_in_three_groups() -> None:
+    files = [file for folder in REAL_KAFKA for file in (ROOT / folder).glob("test_*.py")]
+    groups = {group(f"{file.relative_to(ROOT)}::test_one[a::b]") for file in files}
+    assert groups == {"faults", "topics", "workers"}
 
 
 def test_others_are_alone_but_for_those_that_share_workers() -> None:
