@@ -1,5 +1,8 @@
 """Events into a table, ``table[key] += 1``, on a real Kafka: against Faust's own ways.
 
+Beside them, in the same rounds, events into a topic instead: ``durable``, as
+:mod:`benchmarks.durable` measures it.
+
 Every measurement is a worker in a process of its own that reports its CPU time (all threads)
 between the first and the last event. Rounds are interleaved.
 """
@@ -10,6 +13,8 @@ import json
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from confluent_kafka import Producer
@@ -17,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from faust_grpc.testing import Broker, broker
 
+from .durable import measure
 from .running import medians, order_server, result_of
 
 __all__ = ["KEYS", "run"]
@@ -33,6 +39,7 @@ EVENTS = {
 KEYS = (1_000, 1_000_000)
 PARTITIONS = 4
 TOPIC = "orders-as-json"
+DURABLE = "durable"
 
 
 def run(rounds: int) -> dict[str, dict[str, float]]:
@@ -44,26 +51,37 @@ def run(rounds: int) -> dict[str, dict[str, float]]:
         order_server() as target,
     ):
         _fill(kafka)
+
+        def note(number: int, name: str, row: dict[str, float]) -> None:
+            rows.setdefault(name, []).append(row)
+            print(f"round {number + 1} {name}: {row}", file=sys.stderr)
+
         for number in range(rounds):
             for keys in KEYS:
-                for variant, events in EVENTS.items():
-                    name = f"{variant}/{keys}"
-                    row = result_of(
-                        "benchmarks.table_child",
-                        {
-                            "VARIANT": variant,
-                            "EVENTS": str(events),
-                            "KEYS": str(keys),
-                            "TOPIC": TOPIC,
-                            "TARGET": target,
-                            "APP": f"bench-{uuid.uuid4().hex[:8]}",
-                            "SETTINGS": json.dumps(kafka.faust_settings()),
-                            "DATADIR": folder,
-                        },
-                    )
-                    rows.setdefault(name, []).append(row)
-                    print(f"round {number + 1} {name}: {row}", file=sys.stderr)
+                for variant in EVENTS:
+                    row = _measure(variant, keys, target, kafka.faust_settings(), folder)
+                    note(number, f"{variant}/{keys}", row)
+            # Once a round: a topic knows no number of keys.
+            note(number, DURABLE, measure(DURABLE, target, kafka.faust_settings(), folder))
     return medians(rows, ("events_per_s", "cpu_us"))
+
+
+def _measure(
+    variant: str, keys: int, target: str, settings: Mapping[str, Any], folder: str
+) -> dict[str, float]:
+    return result_of(
+        "benchmarks.table_child",
+        {
+            "VARIANT": variant,
+            "EVENTS": str(EVENTS[variant]),
+            "KEYS": str(keys),
+            "TOPIC": TOPIC,
+            "TARGET": target,
+            "APP": f"bench-{uuid.uuid4().hex[:8]}",
+            "SETTINGS": json.dumps(settings),
+            "DATADIR": folder,
+        },
+    )
 
 
 def _fill(kafka: Broker) -> None:
