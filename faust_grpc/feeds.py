@@ -103,6 +103,10 @@ class Feed(ABC):
         """Event times that were there and could not be used."""
         return self.terms.bad_timestamps
 
+    def transactional_ids(self) -> list[str]:
+        """Return those with which its splits write by themselves."""
+        return []
+
     @property
     def commit_age_seconds(self) -> float:
         """Of a feed that saves itself: since when something may wait to be saved, at most."""

@@ -141,13 +141,14 @@ class Runner(Sensor):
         transactions = self.checkpoints.transactions
         return 0 if transactions is None else transactions.aborts
 
-    def transactional_ids(self) -> list[str]:
-        """Return the transactional ids with which the application's workers write."""
+    def transactional_ids(self, source: str) -> list[str]:
+        """Return the transactional ids with which workers write the checkpoints of a source."""
+        ids = self.feeds[source].transactional_ids()
         direct = [feed for feed in self.feeds.values() if not feed.saves_itself]
-        if not any(feed.declaration.guarantee == "exactly_once" for feed in direct):
-            return []
-        prefix = self.checkpoints.transactional_prefix
-        return [f"{prefix}-{number}" for number in range(self.app.conf.topic_partitions)]
+        if any(feed.declaration.guarantee == "exactly_once" for feed in direct):
+            prefix = self.checkpoints.transactional_prefix
+            ids += [f"{prefix}-{number}" for number in range(self.app.conf.topic_partitions)]
+        return ids
 
     def is_stale(self, generation: int) -> bool:
         """Return whether a rebalance began since a generation, or the worker stops."""

@@ -160,7 +160,7 @@ class _Source:
         runner = Runner.of(self.app)
         self.kafka_options = runner.checkpoints.kafka_options
         self.topic: CheckpointTopic = CheckpointTopic(
-            self.app, source, declared.splits, self.kafka_options, runner.transactional_ids()
+            self.app, source, declared.splits, self.kafka_options, runner.transactional_ids(source)
         )
 
     def position(self, to: str, splits: Iterable[SavedSplit]) -> CursorValue | None:

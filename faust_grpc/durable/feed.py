@@ -97,6 +97,15 @@ class DurableFeed(Feed):
     def _options(self) -> dict[str, Any]:
         return connection_options(self.channel.app, self._kafka_options)
 
+    def _transactional_id(self, split: Split) -> str:
+        return f"{self.channel.app.conf.id}-{self.declaration.name}-{split.name}"
+
+    def transactional_ids(self) -> list[str]:
+        """As :meth:`Feed.transactional_ids`."""
+        if self.declaration.guarantee != "exactly_once":
+            return []
+        return [self._transactional_id(split) for split in self.declaration.splits]
+
     # Before the first call
 
     async def declare(self) -> None:
@@ -262,13 +271,13 @@ class DurableFeed(Feed):
     def _writer(
         self, index: int, split: Split, options: dict[str, Any], may_write: MayWrite
     ) -> SplitWriter:
-        app, declaration = self.channel.app, self.declaration
+        declaration = self.declaration
         try:
             create_topic(self._topic, options)
             writing = Writing(
                 topic=self.sink.name,
                 partition=self._fixed_partition(index, options),
-                transactional_id=f"{app.conf.id}-{declaration.name}-{split.name}",
+                transactional_id=self._transactional_id(split),
                 transaction_seconds=max(
                     _TRANSACTION_SECONDS, 2 * declaration.checkpoint.interval_seconds
                 ),

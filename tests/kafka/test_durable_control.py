@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from support import OrderServer
 from support.controlled import REGIONS, Controlled
@@ -155,7 +156,20 @@ def test_cursors_are_changed_while_nobody_runs_and_only_then(
     assert "--through-worker" in cluster.run(*change, status=1)
     cluster.stop("w1")
 
+    # A worker that was halted, and believes in its splits, can commit nothing over the change.
+    halted = Producer(
+        {
+            "bootstrap.servers": kafka_broker.bootstrap,
+            "transactional.id": f"{cluster.env['APP_ID']}-orders-north",
+        }
+    )
+    halted.init_transactions(30)
+    halted.begin_transaction()
+    halted.produce(cluster.env["SINK"], b"{}")
+    halted.flush(30)
     cluster.run(*change)
+    with pytest.raises(KafkaException, match="fenced"):
+        halted.commit_transaction(30)
     cluster.run("checkpoint", "reset", "orders", "--split", "south", *APP)
     calls = {region: len(cluster.resumed_behind(region)) for region in ("north", "south")}
     cluster.start("w1")
