@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from .acks import Delivery
+from .assigned import Assigned
 from .channels import SourceChannel
 from .connection import Connection
 from .connections import Connections
@@ -20,24 +21,11 @@ from .protocol import Dead, DeclaredProtocol
 from .schema import Method
 from .splits import RunningSplit, Sink, SplitState
 from .terms import Terms
-from .types import CursorValue, DeadLetter, Split
+from .types import DeadLetter, Split
 
 __all__ = ["Assigned", "Feed"]
 
 logger = logging.getLogger(__name__)
-
-
-class Assigned(NamedTuple):
-    """A split that is to run here."""
-
-    partition: int
-    resume: CursorValue | None
-    #: Why it is not read until somebody resumes it, or empty.
-    paused: str = ""
-    #: Why nobody knows where to begin, or empty.
-    lost: str = ""
-    #: It was at work before. Of a feed that saves itself: its splits look for their records.
-    known: bool = False
 
 
 class Feed(ABC):
@@ -68,7 +56,7 @@ class Feed(ABC):
         self.on_failed: Callable[[FaustGrpcError], None] = _nobody
         #: Of a feed that saves itself: called with a split and its partition when there is a record
         #: of it.
-        self.on_recorded: Callable[[str, int], object] = _unheard
+        self.on_recorded: Callable[[str, int], object] = lambda _split, _partition: None
         self._assigned: Mapping[str, Assigned] = {}
         self.terms = Terms(declaration, plan)
         self._ending: list[RunningSplit] = []
@@ -98,11 +86,6 @@ class Feed(ABC):
         """One to each target."""
         return self.terms.connections
 
-    @property
-    def bad_timestamps(self) -> int:
-        """Event times that were there and could not be used."""
-        return self.terms.bad_timestamps
-
     def transactional_ids(self) -> list[str]:
         """Return those with which its splits write by themselves."""
         return []
@@ -111,11 +94,6 @@ class Feed(ABC):
     def commit_age_seconds(self) -> float:
         """Of a feed that saves itself: since when something may wait to be saved, at most."""
         return 0.0
-
-    @property
-    def proxy(self) -> str:
-        """The HTTP proxy that connections go through, or empty."""
-        return self.connections.proxy
 
     # Before the first call
 
@@ -389,22 +367,12 @@ class Feed(ABC):
 
     async def drained(self, seconds: float) -> bool:
         """Wait until everything delivered is acked; return whether it is."""
-        waits = [asyncio.ensure_future(split.drained()) for split in self if split.unacked]
-        if not waits:
-            return True
-        _, pending = await asyncio.wait(waits, timeout=seconds)
-        for wait in pending:
-            wait.cancel()
-        return not pending
+        return await _over((split.drained() for split in self if split.unacked), seconds)
 
     async def closed(self, seconds: float) -> None:
         """Wait until no call of a dropped split runs any more: only then may another read it."""
         ending, self._ending = self._ending, []
-        waits = [asyncio.ensure_future(split.closed()) for split in ending]
-        if waits:
-            _, pending = await asyncio.wait(waits, timeout=seconds)
-            for wait in pending:
-                wait.cancel()
+        await _over((split.closed() for split in ending), seconds)
 
     async def close(self, seconds: float) -> None:
         """End all splits and connections."""
@@ -416,9 +384,16 @@ class Feed(ABC):
         await self.connections.close()
 
 
+async def _over(ends: Iterable[Coroutine[Any, Any, None]], seconds: float) -> bool:
+    """Wait for all of them, but not for ever; return whether all came."""
+    waits = [asyncio.ensure_future(end) for end in ends]
+    if not waits:
+        return True
+    _, pending = await asyncio.wait(waits, timeout=seconds)
+    for wait in pending:
+        wait.cancel()
+    return not pending
+
+
 def _nobody(error: FaustGrpcError) -> None:
     raise error
-
-
-def _unheard(_split: str, _partition: int) -> None:
-    """Nobody wants to know."""

@@ -273,10 +273,10 @@ class GrpcSource(SourceChannel):
             name=self.name,
             waiting_for=self._feed.waiting_for or self._runner.lifecycle.waiting_for,
             splits=tuple(SplitStatus.of(split) for split in self._feed),
-            bad_timestamps=self._feed.bad_timestamps,
+            bad_timestamps=self._feed.terms.bad_timestamps,
             dead_letters_kept=self._feed.dead_letters.kept,
             dead_letters_waiting=self._feed.dead_letters.waiting,
-            proxy=self._feed.proxy,
+            proxy=self._feed.connections.proxy,
         )
 
     async def pause(self, split: str | None = None, reason: str = BY_A_PERSON) -> list[str]:

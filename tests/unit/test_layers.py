@@ -57,6 +57,7 @@ RANKS = {
     "messages": 5,
     "subscriptions": 5,
     "channels": 6,
+    "assigned": 5,
     "barrier": 5,
     "changelog": 6,
     "changes": 6,
