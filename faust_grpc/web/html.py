@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
 __all__ = ["Markup", "link", "sparkline", "table", "tag"]
+
+#: Marks that nobody sees, and that turn around how the text behind them reads.
+_DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Markup(str):
@@ -19,15 +23,19 @@ def tag(name: str, *children: str, **attributes: str) -> Markup:
 
     Arguments:
         name: of the element.
-        children: :class:`Markup`, or texts, which are escaped.
+        children: :class:`Markup`, or texts, which are escaped; marks of direction can be seen.
         attributes: their values are escaped; ``class_`` is ``class``, ``data_x`` is ``data-x``.
     """
-    inner = "".join(child if isinstance(child, Markup) else escape(child) for child in children)
+    inner = "".join(child if isinstance(child, Markup) else _text(child) for child in children)
     written = "".join(
         f' {key.strip("_").replace("_", "-")}="{escape(value)}"'
         for key, value in attributes.items()
     )
     return Markup(f"<{name}{written}>{inner}</{name}>")
+
+
+def _text(text: str) -> str:
+    return escape(_DIRECTIONS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def link(text: str, url: str) -> Markup:
@@ -56,13 +64,13 @@ def sparkline(values: list[float], width: int = 90, height: int = 20) -> Markup:
     """Return a line of values as a small picture, from 0 to their maximum."""
     if len(values) < 2:
         return Markup("")
-    top = max(values) or 1.0
-    step = width / (len(values) - 1)
+    top, last = max(values) or 1.0, len(values) - 1
+    # One unit per value and whole numbers: a page may have a thousand of these.
     points = " ".join(
-        f"{index * step:.1f},{height - 1 - (height - 2) * value / top:.1f}"
+        f"{index},{height - 1 - round((height - 2) * value / top)}"
         for index, value in enumerate(values)
     )
-    line = tag("polyline", points=points, fill="none", stroke="currentColor", stroke_width="1.5")
+    line = tag("polyline", points=points)
     title = tag("title", f"0 to {top:g} messages/s in the last {len(values)} s")
     return tag(
         "svg",
@@ -70,6 +78,7 @@ def sparkline(values: list[float], width: int = 90, height: int = 20) -> Markup:
         line,
         width=str(width),
         height=str(height),
-        viewBox=f"0 0 {width} {height}",
+        viewBox=f"0 0 {last} {height}",
+        preserveAspectRatio="none",
         role="img",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,22 +14,36 @@ from .html import Markup, link, sparkline, table, tag
 __all__ = ["page", "policy"]
 
 #: Splits of one source that are shown; those that need somebody come first.
-SHOWN = 200
+SHOWN = 1000
 
 _DIRECTORY = Path(__file__).parent
 _SHELL = Template((_DIRECTORY / "page.html").read_text())
 _STYLE = (_DIRECTORY / "page.css").read_text()
 _SCRIPT = (_DIRECTORY / "page.js").read_text()
 
-_COLUMNS = ("split", "state", "rate", "cursor", "messages", "un-acked", "buffered", "calls")
-_MORE_COLUMNS = ("dead", "gaps", "worker", "")
-_ACTIONS = ("pause", "resume", "restart")
+_NUMBER_COLUMNS = ("messages", "un-acked", "buffered", "calls", "dead", "gaps")
+_COLUMNS = ("split", "state", "rate", "cursor", *_NUMBER_COLUMNS, "worker")
+
+#: What makes sense in a state; in any other: all of it.
+_RUNNING, _ALL = ("pause", "restart"), ("pause", "resume", "restart")
+_ACTIONS = {
+    "connecting": _RUNNING,
+    "open": _RUNNING,
+    "receiving": _RUNNING,
+    "synced": _RUNNING,
+    "waiting": _RUNNING,
+    "paused": ("resume",),
+}
+
+#: What of a split is shown in those columns.
+_NUMBERS = ("messages", "unacked", "buffered", "calls", "dead_letters", "possible_gaps")
 
 
 def policy(nonce: str) -> dict[str, str]:
     """Return headers that keep everything out that we did not write."""
     rules = (
         "default-src 'none'",
+        "img-src data:",
         f"style-src 'nonce-{nonce}'",
         f"script-src 'nonce-{nonce}'",
         "connect-src 'self'",
@@ -97,29 +112,39 @@ def _source(source: Mapping[str, Any], prefix: str, control: bool) -> Iterator[M
     yield tag("p", f"{source['method']} at {servers}, {guarantee}", class_="quiet")
     if source["waiting_for"]:
         yield tag("p", f"Waiting for {source['waiting_for']}", class_="waits")
+    if source["splits"]:
+        yield tag("p", _count(source["splits"]), class_="quiet")
     splits = sorted(source["splits"], key=lambda split: not split["needs_person"])
-    columns = (*_COLUMNS, *_MORE_COLUMNS) if control else (*_COLUMNS, *_MORE_COLUMNS[:-1])
+    columns = (*_COLUMNS, "") if control else _COLUMNS
     rows = (_split(source["name"], split, prefix, control) for split in splits[:SHOWN])
     yield table(columns, rows, class_="splits")
     if len(splits) > SHOWN:
         yield tag("p", f"{len(splits) - SHOWN} more: see {prefix}/status", class_="quiet")
 
 
+def _count(splits: Sequence[Mapping[str, Any]]) -> str:
+    states = Counter(split["state"] for split in splits)
+    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    return f"{len(splits)} {'split' if len(splits) == 1 else 'splits'}: {told}"
+
+
 def _split(source: str, split: Mapping[str, Any], prefix: str, control: bool) -> Iterator[str]:
     yield split["name"]
     yield _state(split)
     rate = split.get("rate")
-    shown = "" if rate is None else f"{rate:g}/s "
+    shown = "-" if rate is None else f"{rate:g}/s "
     line = sparkline(split.get("history") or [])
     yield tag("td", tag("span", shown), line, class_="rate", data_label="rate")
     cursor = split.get("cursor")
-    yield "-" if cursor is None else str(cursor["bytes"] if isinstance(cursor, dict) else cursor)
-    for key in ("messages", "unacked", "buffered", "calls", "dead_letters", "possible_gaps"):
-        yield str(split.get(key, "-"))
+    at = "-" if cursor is None else str(cursor["bytes"] if isinstance(cursor, dict) else cursor)
+    yield tag("td", at, class_="cursor", data_label="cursor")
+    for key, label in zip(_NUMBERS, _NUMBER_COLUMNS, strict=True):
+        yield tag("td", str(split.get(key, "-")), class_="number", data_label=label)
     worker = split["worker"] or ""
-    yield link(worker.partition("://")[2] or "-", f"{worker}{prefix}/")
+    place = link(worker.partition("://")[2] or "-", f"{worker}{prefix}/")
+    yield tag("td", place, class_="worker", data_label="worker")
     if control:
-        yield _buttons(source, split["name"])
+        yield _buttons(source, split)
 
 
 def _state(split: Mapping[str, Any]) -> Markup:
@@ -130,10 +155,9 @@ def _state(split: Mapping[str, Any]) -> Markup:
     return tag("td", word, *reason, class_="wide", data_label="state")
 
 
-def _buttons(source: str, split: str) -> Markup:
+def _buttons(source: str, split: Mapping[str, Any]) -> Markup:
     # Shown by the script: without it they would do nothing.
-    buttons = (
-        tag("button", action, type="button", data_source=source, data_split=split, hidden="")
-        for action in _ACTIONS
-    )
-    return tag("td", tag("span", *buttons, class_="actions"), class_="wide", data_label="")
+    actions = _ACTIONS.get(split["state"], _ALL)
+    buttons = (tag("button", action, type="button") for action in actions)
+    names = {"data_source": source, "data_split": split["name"]}
+    return tag("td", tag("span", *buttons, class_="actions", **names), class_="wide", data_label="")

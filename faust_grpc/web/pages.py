@@ -171,11 +171,15 @@ class Page(web.View):
         """Return it; it refreshes itself."""
         setting = _settings[self.app]
         status = await _in_the_app(self.app, lambda: _status(self.app, True, history=True))
-        text, nonce = page(status, prefix=setting.prefix, control=bool(setting.token))
+        # In a thread: a thousand splits take longer than the event loop may stand still.
+        text, nonce = await asyncio.to_thread(
+            page, status, prefix=setting.prefix, control=bool(setting.token)
+        )
         return self.html(text, headers=policy(nonce))
 
 
-@blueprint.route("/{source}/{split}/{action}", name="control")
+# Without the expressions a name with braces in it would be found nowhere.
+@blueprint.route("/{source:[^/]+}/{split:[^/]+}/{action:[^/]+}", name="control")
 class Act(web.View):
     """Pause, resume or restart a split, or set its cursor."""
 

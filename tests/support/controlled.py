@@ -31,6 +31,7 @@ class Controlled:
         server: what it reads.
         directory: for logs and data.
         regions: its splits.
+        app: the module in ``tests/scenarios/apps``.
         env: more variables.
     """
 
@@ -41,8 +42,10 @@ class Controlled:
         directory: Path,
         *,
         regions: Sequence[str] = REGIONS,
+        app: str = "controlled",
         **env: str,
     ) -> None:
+        self.app = app
         self.server = server
         self.directory = directory
         self.workers: dict[str, Worker] = {}
@@ -79,7 +82,7 @@ class Controlled:
             self.urls[name] = f"http://127.0.0.1:{port}"
             worker = self.workers[name] = Worker(
                 "faust",
-                *("-A", "controlled", "--datadir", str(self.directory / name)),
+                *("-A", self.app, "--datadir", str(self.directory / name)),
                 *("worker", "-l", "info", "--web-host", "127.0.0.1", "--web-port", str(port)),
                 log=self.directory / f"{name}.log",
                 env=self.env,
