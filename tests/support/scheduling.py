@@ -22,8 +22,8 @@ GROUPS = {
     "tests/kafka/test_transactions.py": "topics",
     "tests/peers/test_etcd.py": "topics",
 }
-#: Its tests look at the same workers, which take long to start.
-ONE_FILE = "tests/scenarios/test_newcomers.py"
+#: The tests of such a file look at the same workers, which take long to start.
+ONE_FILE = ("tests/scenarios/test_newcomers.py", "tests/scenarios/test_page.py")
 
 
 def group(nodeid: str) -> str:
@@ -32,7 +32,7 @@ def group(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
     if path.startswith(REAL_KAFKA):
         return GROUPS.get(path, "workers")
-    return path if path == ONE_FILE else nodeid
+    return path if path in ONE_FILE else nodeid
 
 
 class Scheduling(LoadScopeScheduling):

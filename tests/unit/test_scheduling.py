@@ -10,7 +10,7 @@ from support.scheduling import GROUPS, ONE_FILE, REAL_KAFKA, group
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("path", [*GROUPS, *REAL_KAFKA, ONE_FILE])
+@pytest.mark.parametrize("path", [*GROUPS, *REAL_KAFKA, *ONE_FILE])
 def test_what_is_named_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
@@ -22,6 +22,7 @@ def test_what_has_a_real_kafka_is_in_three_groups() -> None:
 
 
 def test_others_are_alone_but_for_those_that_share_workers() -> None:
-    assert group(f"{ONE_FILE}::test_one") == group(f"{ONE_FILE}::test_two")
+    for path in ONE_FILE:
+        assert group(f"{path}::test_one") == group(f"{path}::test_two")
     first, second = "tests/unit/test_acks.py::test_one", "tests/unit/test_acks.py::test_two"
     assert group(first) != group(second)
