@@ -27,6 +27,7 @@ from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
     PingReceived,
+    RemoteSettingsChanged,
     RequestReceived,
     StreamEnded,
     WindowUpdated,
@@ -212,7 +213,8 @@ class Peer:
             self.streams[event.stream_id].half_closed = True
         elif isinstance(event, PingReceived):
             self.pings.append(time.monotonic())
-        if isinstance(event, (DataReceived, WindowUpdated)):
+        # New settings may open the windows of streams, without a word about each.
+        if isinstance(event, (DataReceived, WindowUpdated, RemoteSettingsChanged)):
             for stream in self.streams.values():
                 stream.changed.set()
 
