@@ -51,7 +51,8 @@ def test_a_signal_ends_the_demo_and_all_that_it_started(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with subprocess.Popen(
-        [*DEMO, "--plain"],
+        # A shell has what it starts in the background, and so these tests, ignore SIGINT.
+        ["env", "--default-signal=INT", *DEMO, "--plain"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
