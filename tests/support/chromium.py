@@ -112,4 +112,6 @@ def _inflate(name: str, content: bytes, directory: Path) -> None:
         (directory / name.removesuffix(".br")).write_bytes(plain)
         return
     with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
-        archive.extractall(directory / name.removesuffix(".tar.br"), filter="data")
+        # As an attribute: Pythons before 3.11.4 know no filters.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(directory / name.removesuffix(".tar.br"))
