@@ -108,6 +108,8 @@ def _worker(worker: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _source(source: Mapping[str, Any], prefix: str, control: bool) -> Iterator[Markup]:
     yield tag("h2", source["name"])
     servers = ", ".join(source["targets"])
+    if source["proxy"]:
+        servers += f" through {source['proxy']}"
     guarantee = source["guarantee"].replace("_", " ")
     yield tag("p", f"{source['method']} at {servers}, {guarantee}", class_="quiet")
     if source["waiting_for"]:
@@ -151,6 +153,8 @@ def _state(split: Mapping[str, Any]) -> Markup:
     kind = "bad" if split["needs_person"] or split["state"] == "unknown" else split["state"]
     word = tag("span", split["state"], class_="state", data_state=kind)
     reasons = [text for text in (split["reason"], split.get("hint", "")) if text]
+    if reasons and split.get("rule"):
+        reasons.append(f"rule: {split['rule']}")
     reason = [tag("div", "; ".join(reasons), class_="reason")] if reasons else []
     return tag("td", word, *reason, class_="wide", data_label="state")
 

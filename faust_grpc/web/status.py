@@ -115,6 +115,7 @@ def _source(
         "name": feed.declaration.name,
         "method": declared.method,
         "targets": [str(target) for target in declared.targets],
+        "proxy": status.proxy,
         "scope": declared.scope,
         "guarantee": declared.guarantee,
         "waiting_for": status.waiting_for,

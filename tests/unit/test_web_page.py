@@ -64,6 +64,7 @@ def status(*splits: dict[str, Any], **known: Any) -> dict[str, Any]:
                 "name": "orders",
                 "method": "shop.v1.OrderService/StreamOrders",
                 "targets": ["localhost:50051"],
+                "proxy": "",
                 "guarantee": "at_least_once",
                 "waiting_for": "",
                 "splits": list(splits),
@@ -97,6 +98,20 @@ def test_what_needs_a_person_stands_first() -> None:
     assert "Nothing needs a person" not in seen.text
 
 
+def test_the_proxy_in_use_and_the_rule_that_fired() -> None:
+    rule = "built in: UNAVAILABLE: retry"
+    told = status(
+        split("north", state="waiting", reason="UNAVAILABLE: gone", rule=rule),
+        split("south", rule="an older rule"),
+    )
+    told["sources"][0]["proxy"] = "proxy:3128 (http_proxy)"
+    seen = shown(told)
+
+    assert "localhost:50051 through proxy:3128 (http_proxy)" in seen.text
+    assert f"UNAVAILABLE: gone; rule: {rule}" in seen.text
+    assert "an older rule" not in seen.text
+
+
 def test_a_hostile_server_writes_no_markup() -> None:
     calm = shown(status(split("north", reason="calm", hint="calm"), problems=["calm"]))
     told = status(
@@ -108,6 +123,7 @@ def test_a_hostile_server_writes_no_markup() -> None:
         "name": HOSTILE,
         "method": HOSTILE,
         "targets": [HOSTILE],
+        "proxy": HOSTILE,
         "waiting_for": HOSTILE,
     }
     told["workers"][0] |= {"url": HOSTILE, "phase": HOSTILE, "waiting_for": HOSTILE}
