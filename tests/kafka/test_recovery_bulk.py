@@ -269,10 +269,11 @@ async def test_a_log_may_end_in_a_marker_or_in_an_aborted_transaction(
 
     assert dict(log.table.data) == {"a": 1, "b": 1, "c": 1, "e": 1}
     assert [ends[tp] for tp in sorted(log.tps)] == [3, 5, 1, 2]
-    assert {tp.partition: (record.key, record.value) for tp, record in bulk.unsealed.items()} == {
-        0: (b'"b"', b"1"),
-        1: (b'"c"', b"1"),
+    unsealed = {
+        tp.partition: (one.record.key, one.record.value, one.end)
+        for tp, one in bulk.unsealed.items()
     }
+    assert unsealed == {0: (b'"b"', b"1", 3), 1: (b'"c"', b"1", 5)}
 
 
 async def test_aborted_transactions_and_deleted_records_are_holes(

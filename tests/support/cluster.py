@@ -279,9 +279,10 @@ class Cluster:
     def produce(self, topic: str, values: Iterable[str]) -> int:
         """Write records to a topic of 4 partitions, made if it is not there; return how many."""
         bootstrap = {"bootstrap.servers": self.broker.bootstrap, "log_level": 0}
-        for made in AdminClient(bootstrap).create_topics([NewTopic(topic, 4)]).values():
+        admin = AdminClient(bootstrap)  # a name: without one it may end before it answers
+        for made in admin.create_topics([NewTopic(topic, 4)]).values():
             with suppress(KafkaException):  # it is there
-                made.result()
+                made.result(30)
         producer, sent = Producer(bootstrap), list(values)
         for value in sent:
             producer.produce(topic, value.encode(), value.encode())
