@@ -75,6 +75,8 @@ class DurableSplit(RunningSplit):
         self._is_writing = False
         self._fenced = 0
         self._held_by_owner = False
+        #: What is written now would be in the topic with a cursor from before it.
+        self._is_committing = False
         self._due = asyncio.Event()
         #: For what was read to be committed, by this takeover.
         self._drains = Waiters()
@@ -285,7 +287,7 @@ class DurableSplit(RunningSplit):
         """Forget all that was read and not committed."""
         posting = self._outlet.posting(writer)
         self._begin(self._outlet.protocol(cursor), posting)
-        self._held = self._held_by_owner
+        self._held, self._is_committing = self._held_by_owner, False
         return posting
 
     async def _ended_life(self) -> None:
@@ -301,6 +303,7 @@ class DurableSplit(RunningSplit):
     async def _commit(self, posting: Posting, writer: SplitWriter) -> None:
         """Cut behind what was read, and wait until Kafka has all of it."""
         drains, asked = len(self._drains), len(self._asked)
+        self._is_committing = True
         super().hold()
         await _first(posting.failed(), super().drained())
         posting.check()
@@ -317,6 +320,7 @@ class DurableSplit(RunningSplit):
         self._committed_at = time.monotonic()
         self._drains.answer(drains)
         self._asked.answer(asked)
+        self._is_committing = False
         if not self._held_by_owner:
             super().release()
 
@@ -363,8 +367,8 @@ class DurableSplit(RunningSplit):
         self._held_by_owner = held
         if held:
             super().hold()
-        elif self._is_writing:
-            super().release()
+        elif self._is_writing and not self._is_committing:
+            super().release()  # otherwise it is, when the commit is over
 
     def _tell_state(self, state: SplitState, reason: str) -> None:
         if self.is_live:

@@ -183,6 +183,21 @@ def test_a_zombie_writes_nothing(make_durable: Callable[..., Cluster]) -> None:
     assert_once_and_in_order(cluster, least=600)
 
 
+@pytest.mark.timeout(300)
+def test_released_in_the_middle_of_commits(make_durable: Callable[..., Cluster]) -> None:
+    """A rebalance that ends while a commit is under way delivers nothing into its transaction: that
+    would be in the topic behind the cursor, and come again after a takeover."""
+    cluster = make_durable(regions=("r0", "r1"), flicker=True)
+    start(cluster, "w1")
+    for _ in range(2):
+        cluster.wait_processed(600)
+        cluster.kill("w1")
+        start(cluster, "w1")
+    cluster.wait_processed(300)
+    cluster.stop("w1")
+    assert_once_and_in_order(cluster, least=1200)
+
+
 @pytest.mark.parametrize("build", ["compiled", "pure"])
 def test_agents_read_all_of_it(make_durable: Callable[..., Cluster], build: str) -> None:
     """Agents of the source, on two workers, get every order from the topic."""

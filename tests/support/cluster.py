@@ -65,6 +65,7 @@ class Cluster:
         self.halted: set[str] = set()
         #: Readers that ever were.
         self.ever_halted: set[str] = set()
+        self._asked_to_stop: set[str] = set()
         self.server_kills: list[float] = []
         self._calls_tail = Tail(server.call_log)
         self._calls: list[dict[str, Any]] = []
@@ -112,6 +113,7 @@ class Cluster:
             ready: they were; one that had just been started may not handle signals yet.
         """
         for name in names:
+            self._asked_to_stop.add(self.members[name].reader)
             self.members[name].terminate()
         for name in names:
             member, asked = self.members[name], time.monotonic()
@@ -144,7 +146,8 @@ class Cluster:
         """Start the workers again that ended because they had been halted and were fenced off
         meanwhile: the part of a supervisor."""
         for name, member in self.members.items():
-            if not member.alive and self._was_fenced(member):
+            asked_to = member.reader in self._asked_to_stop
+            if not member.alive and not asked_to and self._was_fenced(member):
                 self.say(f"{member.reader} ended with status {member.wait()}: fenced off")
                 self.start(name)
 

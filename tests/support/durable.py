@@ -24,6 +24,7 @@ class DurableShop(Shop):
         interval_seconds: between two commits.
         limit: last sequence number of each split; 0: none.
         agent: an agent reads the source.
+        flicker: the source is held and released all the time, as in rebalance after rebalance.
     """
 
     topic: str
@@ -32,6 +33,7 @@ class DurableShop(Shop):
     interval_seconds: float = 0.1
     limit: int = 0
     agent: bool = False
+    flicker: bool = False
 
 
 def sequences(records: Iterable[Record]) -> dict[str, list[int]]:

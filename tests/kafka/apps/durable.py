@@ -6,6 +6,7 @@ its status four times a second.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -92,6 +93,18 @@ def tell() -> None:
 async def tell_regularly() -> None:
     """Four times a second."""
     tell()
+
+
+if CONFIG["flicker"]:
+
+    @app.task
+    async def flicker() -> None:
+        """Hold and release, at any moment of a commit."""
+        while True:
+            orders._feed.hold()
+            await asyncio.sleep(0)
+            orders._feed.release()
+            await asyncio.sleep(0.002)
 
 
 if __name__ == "__main__":
