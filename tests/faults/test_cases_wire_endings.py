@@ -304,11 +304,14 @@ async def test_W16_a_small_window_bounds_what_a_reset_takes(kind: Kind) -> None:
     window, size = 16 * 1024, 1000
     buffer = Buffer(messages=16, size_bytes=64 * window, unacked=16)
     rigs: list[Consumer] = []
+    ahead: list[int] = []
 
     async def script(stream: Stream) -> None:
         await stream.headers()
         sending = asyncio.ensure_future(endless(stream))
-        await rigs[0].until(lambda: stream.blocked and held(rigs[0]) == 2 * 16)
+        # The reader may have stopped when its buffer was full, and goes on when half is free.
+        await rigs[0].until(lambda: stream.blocked and held(rigs[0]) > 16 + 16 // 2)
+        ahead.append(held(rigs[0]))
         sending.cancel()
         await stream.reset(ErrorCodes.CANCEL)
         rigs[0].gate.set()
@@ -330,7 +333,7 @@ async def test_W16_a_small_window_bounds_what_a_reset_takes(kind: Kind) -> None:
         await rig.until(lambda: not held(rig))
         assert rig.split.possible_gaps == 1
         assert rig.seen == list(range(1, len(rig.seen) + 1))
-        assert len(rig.seen) >= 2 * 16, "what was read ahead is not lost"
+        assert len(rig.seen) >= ahead[0], "what was read ahead is not lost"
         lost = server.streams[0].sent - len(rig.seen)
         assert lost <= 2 * window / size + 2
 
