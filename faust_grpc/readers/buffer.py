@@ -21,12 +21,14 @@ class BoundedBuffer:
         bounds: ``messages`` and ``size_bytes`` are used.
     """
 
-    __slots__ = ("_added_bytes", "_bytes", "_messages", "_queue", "_taken_bytes")
+    __slots__ = ("_added_bytes", "_bytes", "_messages", "_queue", "_taken_bytes", "added")
 
     def __init__(self, bounds: Buffer) -> None:
         self._messages = bounds.messages
         self._bytes = bounds.size_bytes
         self._queue: deque[bytes] = deque()
+        #: Messages that were ever in the buffer.
+        self.added = 0
         self._added_bytes = 0
         self._taken_bytes = 0
 
@@ -46,6 +48,7 @@ class BoundedBuffer:
     def add(self, raw: bytes) -> bool:
         """Put one message at the end (reading side); return whether the bound is reached."""
         queue = self._queue
+        self.added += 1
         self._added_bytes += len(raw)
         queue.append(raw)
         return len(queue) >= self._messages or self._added_bytes - self._taken_bytes >= self._bytes

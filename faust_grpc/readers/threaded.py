@@ -2,8 +2,7 @@
 
 The sync stack reads about ten times as many messages a second as the asyncio one. What it gains
 is lost again if the thread wakes the event loop for every message, or is woken for every message
-itself: each time the GIL is handed over and back. So wake-ups are coalesced, and both sides are
-paced while messages arrive in bursts.
+itself: each time the GIL is handed over and back. So in a burst loop and threads take turns.
 """
 
 from __future__ import annotations
@@ -23,21 +22,16 @@ from ..protocol.base import Call
 from ..types import Metadata, Status
 from .base import HEADERS_SETTLE_SECONDS, Reader
 from .buffer import BoundedBuffer
+from .turns import BURST_MESSAGES, Turn, Turns
 
 __all__ = ["ThreadedReader"]
 
-#: So many messages in one wake-up are a burst: more are on their way.
-BURST_MESSAGES = 4
-#: In a burst the loop waits, without the GIL, while the thread fills a batch: this long at first,
-#: and longer, up to the second, where so many streams share the loop that batches stay small.
-PACE_SECONDS = 0.001
-LONGEST_PACE_SECONDS = 0.004
-#: A batch of so many is worth a wake-up.
-BATCH_MESSAGES = 32
-#: A message that took longer than this to get was waited for: nothing more is there yet. In a
-#: burst the thread then sleeps while core receives some, and gets those without being woken.
+#: A thread reads so many messages in its turn.
+TURN_MESSAGES = 64
+#: A message that took longer than this to get, in the thread's turn, was not there yet. In a burst
+#: the thread then rests while core receives some, and gets those without being woken.
 READY_SECONDS = 50e-6
-REST_SECONDS = 0.002
+REST_SECONDS = 0.003
 #: The sync stack does not tell when headers arrive: look, at intervals that double up to a limit.
 HEADERS_FIRST_SECONDS = HEADERS_SETTLE_SECONDS
 HEADERS_LAST_SECONDS = 1.0
@@ -79,11 +73,9 @@ class ThreadedReader(Reader):
         self._slot: Slot | None = None
         self._call: Any = None
         self._cancelled = False
-        # Set by the thread, cleared by the loop: a wake-up is under way.
-        self._armed = False
-        self._taken = 0
-        self._pace_seconds = PACE_SECONDS
-        self._pacing: asyncio.TimerHandle | None = None
+        self._turns = Turns.of(self._loop)
+        self._turn: Turn | None = None
+        self._handed_over = 0
         self._watching: asyncio.TimerHandle | None = None
 
     @property
@@ -100,12 +92,12 @@ class ThreadedReader(Reader):
         channel = self._slot.channel
         method = channel.unary_stream(self._request.path)
         self._call = method(self._request.requests[0], metadata=self._metadata)
+        self._turns.join(self)
         self._thread.start()
         self._watch_headers(HEADERS_FIRST_SECONDS)
 
     def take(self, limit: int) -> list[bytes]:
         batch = self._buffer.take(limit)
-        self._taken += len(batch)
         if not self._room.is_set() and self._buffer.has_room:
             self._room.set()
         return batch
@@ -139,27 +131,39 @@ class ThreadedReader(Reader):
         except Exception as error:  # whatever it is, the split must not wait for ever
             call.cancel()
             status = Status(grpc.StatusCode.UNKNOWN, f"the reader failed: {error!r}")
+        self._end_turn()
         self._post(self._finish, status)
 
     def _fill(self, responses: Iterator[bytes]) -> None:
-        buffer, clock = self._buffer, time.perf_counter
-        burst, asked = 0, clock()
+        buffer, turns, burst = self._buffer, self._turns, 0
         for raw in responses:
-            waited = clock() - asked > READY_SECONDS
             full = buffer.add(raw)
-            # The order matters: first the message, then the look at the flag. The loop clears
-            # the flag first and then looks at the buffer, so none of the two misses the other.
-            if not self._armed:
-                self._armed = True
-                self._post(self._woken)
+            # The order matters: first the message, then the look at the flag.
+            if not turns.is_called:
+                turns.is_called = True
+                self._post(turns.look)
+            burst += 1
+            was_ready = self._was_ready()
+            if full or turns.loop_works or not was_ready or not burst % TURN_MESSAGES:
+                self._end_turn()
             if full and not self._has_room():
                 return
-            burst += 1
-            if waited:
+            if not was_ready:
                 if burst > BURST_MESSAGES:
                     time.sleep(REST_SECONDS)
-                burst = 0
-            asked = clock()
+                burst = 0  # and wait for the next one out of turn
+            elif self._turn is None:
+                self._turn = turns.wait()
+
+    def _was_ready(self) -> bool:
+        """Return whether the message was there already, as far as is known."""
+        turn = self._turn
+        return turn is None or turn.step_seconds() < READY_SECONDS or self._turns.loop_works
+
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.end()
 
     def _has_room(self) -> bool:
         """Wait until there is room; return whether there will be any."""
@@ -183,27 +187,19 @@ class ThreadedReader(Reader):
 
     # On the event loop.
 
-    def _woken(self) -> None:
-        taken, self._taken = self._taken, 0
-        if taken < BURST_MESSAGES:
-            self._pace_seconds = PACE_SECONDS
-            self._hand_over()
-            return
-        self._pacing = self._loop.call_later(self._pace_seconds, self._hand_over)
-        if taken < BATCH_MESSAGES:
-            self._pace_seconds = min(2 * self._pace_seconds, LONGEST_PACE_SECONDS)
-        else:
-            self._pace_seconds = max(self._pace_seconds / 2, PACE_SECONDS)
-
-    def _hand_over(self) -> None:
-        self._armed = False
-        self.is_open = True
-        self._wake()
+    def hand_over(self) -> int:
+        """As :meth:`.turns.TakesTurns.hand_over`."""
+        added = self._buffer.added
+        read, self._handed_over = added - self._handed_over, added
+        if read:
+            self.is_open = True
+            self._wake()
+        return read
 
     def _finish(self, status: Status) -> None:
-        for timer in (self._pacing, self._watching):
-            if timer is not None:
-                timer.cancel()
+        self._turns.leave(self)
+        if self._watching is not None:
+            self._watching.cancel()
         self.is_open = self.is_open or status.code is grpc.StatusCode.OK
         self.status = Status(status.code, status.details, ours=self._cancelled)
         if self._slot is not None:
