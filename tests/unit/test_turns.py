@@ -66,6 +66,19 @@ async def test_every_message_is_handed_over() -> None:
             await reader.until(lambda reader=reader: reader.seen == MESSAGES)  # type: ignore[misc] # bound early
 
 
+async def test_what_is_read_during_a_look_is_handed_over() -> None:
+    class Racing(Read):
+        def hand_over(self) -> int:
+            read = super().hand_over()
+            if self.added < 10:
+                self.add()  # its thread, behind the look at its messages
+            return read
+
+    reader = Racing(Turns())
+    reader.add()
+    await reader.until(lambda: reader.seen == 10)
+
+
 async def test_a_single_message_is_handed_over_at_once() -> None:
     turns = Turns()
     reader = Read(turns)
@@ -116,11 +129,10 @@ async def test_a_loop_that_is_never_idle_holds_nobody_up() -> None:
     reader = Read(turns)
     reader.added = BURST_MESSAGES
     turns.look()
-    waiting = asyncio.get_running_loop().run_in_executor(None, turns.wait)
-    while not waiting.done():
+    while turns.loop_works:
         work()
         await asyncio.sleep(0)
-    waiting.result().end()
+    turns.wait().end()
 
 
 def test_a_loop_that_hangs_holds_nobody_up() -> None:
