@@ -8,69 +8,83 @@ once per checkpoint, before the checkpoint: a saved cursor is never ahead of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
-from faust.tables.base import Collection
+from faust.tables.base import Collection as Table
 from faust.tables.objects import ChangeloggedObjectManager
 
 from .exceptions import HostError, PartitionNotOwned
-from .serializing import TableSerializer
+from .serializing import Serialized, TableSerializer
 
-__all__ = ["Batch", "Changelog", "Record", "Unsealed", "Write", "encode"]
+__all__ = ["Batch", "Changelog", "Records", "Unsealed", "Value", "Writes", "encode"]
 
 #: Records serialized before the event loop gets its turn: about a millisecond.
 _SLICE = 100
 
+#: A value, the serializer of its key, and its own, as Faust's ``send_changelog`` gets them. Here
+#: and in :class:`Records` plain tuples: there is one for each write, and the garbage collector
+#: forgets those that hold nothing it has to follow.
+Value: TypeAlias = "tuple[Any, Any, Any]"
 
-class Write(NamedTuple):
-    """One table write, as Faust's ``send_changelog`` is called."""
 
-    table: Collection
-    key: Any
-    value: Any
-    key_serializer: Any
-    value_serializer: Any
+class Writes:
+    """What is to be written of one table, for one partition.
+
+    Arguments:
+        table: the table.
+
+    Attributes:
+        values: the last value of each key.
+        operations: set tables log operations, not values: every one is kept, in order.
+    """
+
+    __slots__ = ("operations", "table", "values")
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.values: dict[Any, Value] = {}
+        self.operations: list[tuple[Any, Value]] = []
+
+    def __len__(self) -> int:
+        return len(self.values) + len(self.operations)
+
+    def items(self) -> Iterable[tuple[Any, Value]]:
+        """Yield keys with what is to be written of them."""
+        yield from self.values.items()
+        yield from self.operations
+
+    def put_back(self, older: Writes) -> None:
+        """Add what came before these; newer values win."""
+        self.values = {**older.values, **self.values}
+        self.operations = older.operations + self.operations
 
 
 class Batch(NamedTuple):
-    """What is to be written for one partition, in order."""
+    """What is to be written for one partition, by table."""
 
     partition: int
-    #: By the table's identity (tables compare by their contents) and the key.
-    dirty: Mapping[tuple[int, Any], Write]
-    #: Set tables log operations, not values: every one is kept.
-    operations: list[Write]
+    writes: Collection[Writes]
 
-    def writes(self) -> Iterable[Write]:
-        """Yield all of them."""
-        yield from self.dirty.values()
-        yield from self.operations
 
-    def __len__(self) -> int:
-        return len(self.dirty) + len(self.operations)
+class Records(NamedTuple):
+    """Serialized records for one partition of a topic, in order."""
+
+    topic: str
+    partition: int
+    items: list[Serialized]
 
 
 class Unsealed(NamedTuple):
     """A changelog partition that ends in a transaction's marker.
 
     Arguments:
-        record: the last one.
+        last: its last record.
         end: the offset behind the marker; there may be more by now.
     """
 
-    record: Record
+    last: Records
     end: int
-
-
-class Record(NamedTuple):
-    """One serialized changelog record."""
-
-    topic: str
-    partition: int
-    key: bytes
-    value: bytes | None
-    headers: Any
 
 
 class Changelog:
@@ -88,19 +102,19 @@ class Changelog:
         self._most_bytes = most_bytes
         #: The partitions whose writes are taken.
         self.owned: frozenset[int] = frozenset()
-        self._dirty: dict[int, dict[tuple[int, Any], Write]] = {}
-        self._operations: dict[int, list[Write]] = {}
+        #: By partition and the table's identity (tables compare by their contents).
+        self._dirty: dict[int, dict[int, Writes]] = {}
         self._limit = most_keys
         self._room = most_keys
         #: Set at the bound: it is time to write.
         self.is_full = asyncio.Event()
         #: Called with a table before the first write of it is taken.
-        self.first_written: Callable[[Collection], None] = _nobody
+        self.first_written: Callable[[Table], None] = _nobody
         #: By identity: each table, and whether it logs operations instead of values.
-        self._tables: dict[int, tuple[Collection, bool]] = {}
+        self._tables: dict[int, tuple[Table, bool]] = {}
 
     @property
-    def tables(self) -> list[Collection]:
+    def tables(self) -> list[Table]:
         """The tables that a source's events have written in this process."""
         return [table for table, _ in self._tables.values()]
 
@@ -124,42 +138,42 @@ class Changelog:
         self.owned = frozenset(partitions)
         for partition in set(self._dirty) - self.owned:
             del self._dirty[partition]
-        for partition in set(self._operations) - self.owned:
-            del self._operations[partition]
         self._count()
 
-    def add(self, partition: int, write: Write) -> None:
+    def add(self, table: Table, partition: int, key: Any, value: Value) -> None:
         """Mark a key as dirty.
 
         Raises:
             PartitionNotOwned: this worker does not own the partition (any more).
         """
-        if partition not in self.owned:
-            raise PartitionNotOwned(
-                f"table {write.table.name!r}: this worker does not own partition {partition} "
-                "(any more); its owner will process the event again"
-            )
-        identity = id(write.table)
-        known = self._tables.get(identity) or self._meet(write.table)
-        if known[1]:
-            self._operations.setdefault(partition, []).append(write)
+        identity = id(table)
+        try:
+            writes = self._dirty[partition][identity]
+        except KeyError:
+            writes = self._begin(table, partition)
+        if self._tables[identity][1]:
+            writes.operations.append((key, value))
         else:
-            dirty = self._dirty.get(partition)
-            if dirty is None:
-                dirty = self._dirty[partition] = {}
-            before = len(dirty)
-            dirty[identity, write.key] = write
-            if len(dirty) == before:
+            values = writes.values
+            before = len(values)
+            values[key] = value
+            if len(values) == before:
                 return
         self._room -= 1
         if self._room <= 0:
             self.is_full.set()
 
-    def _meet(self, table: Collection) -> tuple[Collection, bool]:
-        known = table, isinstance(table.data, ChangeloggedObjectManager)
-        self._tables[id(table)] = known
-        self.first_written(table)
-        return known
+    def _begin(self, table: Table, partition: int) -> Writes:
+        if partition not in self.owned:
+            raise PartitionNotOwned(
+                f"table {table.name!r}: this worker does not own partition {partition} "
+                "(any more); its owner will process the event again"
+            )
+        if id(table) not in self._tables:
+            logs_operations = isinstance(table.data, ChangeloggedObjectManager)
+            self._tables[id(table)] = table, logs_operations
+            self.first_written(table)
+        return self._dirty.setdefault(partition, {}).setdefault(id(table), Writes(table))
 
     def snapshot(self, partitions: Iterable[int] | None = None) -> list[Batch]:
         """Take what is dirty now.
@@ -167,27 +181,22 @@ class Changelog:
         Arguments:
             partitions: of these only; default: of all.
         """
-        if partitions is None:
-            partitions = {*self._dirty, *self._operations}
-        batches = [
-            Batch(partition, self._dirty.pop(partition, {}), self._operations.pop(partition, []))
-            for partition in sorted(partitions)
-        ]
+        taken = sorted(self._dirty if partitions is None else self._dirty.keys() & partitions)
+        batches = [Batch(partition, self._dirty.pop(partition).values()) for partition in taken]
         self._count()
-        return [batch for batch in batches if len(batch)]
+        return batches
 
     def put_back(self, batches: Iterable[Batch]) -> None:
         """Make a batch dirty again that could not be written; newer values win."""
         for batch in batches:
             if batch.partition not in self.owned:
                 continue
-            newer = self._dirty.get(batch.partition, {})
-            self._dirty[batch.partition] = {**batch.dirty, **newer}
-            self._operations.setdefault(batch.partition, [])[:0] = batch.operations
+            for writes in batch.writes:
+                self._begin(writes.table, batch.partition).put_back(writes)
         self._count()
 
     def _count(self) -> None:
-        dirty = sum(map(len, self._dirty.values())) + sum(map(len, self._operations.values()))
+        dirty = sum(len(writes) for of in self._dirty.values() for writes in of.values())
         self._room = self._limit - dirty
         if self._room > 0:
             self.is_full.clear()
@@ -195,11 +204,11 @@ class Changelog:
             self.is_full.set()
 
 
-def _nobody(_table: Collection) -> None:
+def _nobody(_table: Table) -> None:
     """For a changelog that nobody watches."""
 
 
-async def encode(batches: Iterable[Batch]) -> list[Record]:
+async def encode(batches: Iterable[Batch]) -> list[Records]:
     """Serialize batches as Faust does, on the event loop and in slices.
 
     Not in a thread: an agent may change a value in place while it is being serialized. What it
@@ -208,26 +217,28 @@ async def encode(batches: Iterable[Batch]) -> list[Record]:
     Raises:
         HostError: a key or value cannot be serialized; the text names the table.
     """
-    records: list[Record] = []
     # By identity: tables compare by their contents.
     serializers: dict[int, TableSerializer] = {}
+    encoded: list[Records] = []
     for batch in batches:
-        for write in batch.writes():
-            serializer = serializers.get(id(write.table))
-            if serializer is None:
-                serializer = serializers[id(write.table)] = TableSerializer(write.table)
-            records.append(_encoded(serializer, batch.partition, write))
-            if not len(records) % _SLICE:
-                await asyncio.sleep(0)
-    return records
+        for writes in batch.writes:
+            table = writes.table
+            serializer = serializers.setdefault(id(table), TableSerializer(table))
+            items = await _serialized(writes, serializer)
+            encoded.append(Records(serializer.topic_name, batch.partition, items))
+    return encoded
 
 
-def _encoded(serializer: TableSerializer, partition: int, write: Write) -> Record:
-    table, *rest = write
+async def _serialized(writes: Writes, serializer: TableSerializer) -> list[Serialized]:
+    items: list[Serialized] = []
+    key: Any = None
     try:
-        key, value, headers = serializer(*rest)
+        for key, (value, key_serializer, value_serializer) in writes.items():
+            items.append(serializer(key, value, key_serializer, value_serializer))
+            if not len(items) % _SLICE:
+                await asyncio.sleep(0)
     except Exception as exc:  # any of the user's codecs
         raise HostError(
-            f"table {table.name!r}: key {write.key!r} or its value cannot be serialized: {exc!r}"
+            f"table {writes.table.name!r}: key {key!r} or its value cannot be serialized: {exc!r}"
         ) from exc
-    return Record(serializer.topic_name, partition, key, value, headers)
+    return items

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from faust.types import AppT
 
 from .assignment import partition_of
-from .changelog import Batch, Write, encode
+from .changelog import Batch, Writes, encode
 from .exceptions import HostError, WriteFailed
 from .kafka import connection_options, producer
 from .saved import Saved
@@ -146,14 +146,11 @@ class CheckpointTopic:
         Raises:
             HostError: the broker did not take them.
         """
-        batches = [
-            Batch(
-                split.partition,
-                {},
-                [Write(self._table, split.name, value.dump(), None, None)],
-            )
-            for split, value in saved.items()
-        ]
+        batches = []
+        for split, value in saved.items():
+            writes = Writes(self._table)
+            writes.values[split.name] = value.dump(), None, None
+            batches.append(Batch(split.partition, [writes]))
         records = asyncio.run(encode(batches))
         try:
             PlainWriter(lambda: producer(self.app, self._options)).write(records)

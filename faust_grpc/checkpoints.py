@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, Producer
 from faust.types import AppT
 from faust.types.tuples import TP
 
-from .changelog import Batch, Changelog, Record, Unsealed, Write, encode
+from .changelog import Batch, Changelog, Records, Unsealed, Writes, encode
 from .changes import Change, Changes
 from .exceptions import WriteFailed
 from .kafka import check_transactions, connection_options, end_offsets, producer
@@ -46,8 +46,8 @@ class Cut(NamedTuple):
     """What is saved of one partition at one moment: encoded, so that it can be written again."""
 
     partition: int
-    tables: list[Record]
-    cursors: list[Record]
+    tables: list[Records]
+    cursors: list[Records]
     moved: list[tuple[RunningSplit, Checkpoint]]
     changes: list[Change]
     #: What the cursors' records say, by source and split.
@@ -189,15 +189,19 @@ class Checkpoints:
         return Saved() if stored is None else Saved.load(stored)
 
     def _cursors(self, partition: int, saved: Mapping[tuple[str, str], Saved]) -> Batch:
-        writes = [
-            Write(self._tables[source], split, record.dump(), None, None)
-            for (source, split), record in saved.items()
-        ]
-        return Batch(partition, {}, writes)
+        writes: dict[str, Writes] = {}
+        for (source, split), record in saved.items():
+            if source not in writes:
+                writes[source] = Writes(self._tables[source])
+            writes[source].values[split] = record.dump(), None, None
+        return Batch(partition, writes.values())
 
     def _measure(self, cuts: Iterable[Cut]) -> None:
         sizes = [
-            len(record.key) + len(record.value or b"") for cut in cuts for record in cut.tables
+            len(key) + len(value or b"")
+            for cut in cuts
+            for part in cut.tables
+            for key, value, _ in part.items
         ]
         self.changelog.measured(len(sizes), sum(sizes))
 
@@ -240,9 +244,9 @@ class Checkpoints:
         self._note_saved(cut)
 
     async def _write_plainly(self, cuts: list[Cut]) -> dict[TP, int]:
-        tables = [record for cut in cuts for record in cut.tables]
+        tables = [part for cut in cuts for part in cut.tables]
         offsets = await in_thread(self.plain.write, tables, self._may_write)
-        cursors = [record for cut in cuts for record in cut.cursors]
+        cursors = [part for cut in cuts for part in cut.cursors]
         await in_thread(self.plain.write, cursors, self._may_write)
         return offsets
 
@@ -338,7 +342,7 @@ class Checkpoints:
         last = {**others, **self.transactions.last}
         ours = {tp: one for tp, one in last.items() if tp.partition in partitions}
         ends = await in_thread(self._ends, list(ours))
-        records = [one.record for tp, one in ours.items() if ends[tp] <= one.end]
+        records = [one.last for tp, one in ours.items() if ends[tp] <= one.end]
         await in_thread(self.plain.write, records, self._may_write)
         self.transactions.last.clear()
 

@@ -16,7 +16,7 @@ from faust.types import AppT
 from faust.types.tuples import TP
 
 from . import stores
-from .changelog import Record, Unsealed
+from .changelog import Records, Unsealed
 from .kafka import connection_options
 from .loading import Load, LoadFailed, Part, Progress
 from .seams import install_recovery, installed_load, note_partitions
@@ -172,13 +172,9 @@ class BulkRecovery:
         for part in parts:
             last = part.last
             if last is not None and int(last.offset() or 0) + 1 < part.end:
-                record = Record(
-                    part.tp.topic,
-                    part.tp.partition,
-                    last.key() or b"",
-                    last.value(),
-                    last.headers(),
-                )
+                headers: Any = last.headers()
+                item = last.key() or b"", last.value(), headers
+                record = Records(part.tp.topic, part.tp.partition, [item])
                 self.unsealed[part.tp] = Unsealed(record, part.end)
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from faust.types.tuples import TP
 
-from .changelog import Record, Unsealed
+from .changelog import Records, Unsealed
 from .exceptions import Fenced, HostError, WriteFailed
+from .serializing import Serialized
 
 __all__ = ["PlainWriter", "TransactionalWriter"]
 
@@ -43,7 +44,7 @@ class PlainWriter:
         self._timeout = timeout_seconds
 
     def write(
-        self, records: Iterable[Record], may_write: Callable[[], bool] = lambda: True
+        self, records: Iterable[Records], may_write: Callable[[], bool] = lambda: True
     ) -> dict[TP, int]:
         """Write records and wait until the broker has them all. Blocks.
 
@@ -65,9 +66,11 @@ class PlainWriter:
         producer = self._producer
         reports = _Reports()
         try:
-            for record in records:
-                _check(may_write)
-                _produce(producer, record, reports, may_write)
+            for part in records:
+                report = reports.of(part)
+                for item in part.items:
+                    _check(may_write)
+                    _produce(producer, part, item, report, may_write)
             _check(may_write)
             waiting = producer.flush(self._timeout)
         except WriteFailed:
@@ -78,7 +81,7 @@ class PlainWriter:
         if waiting or reports.failures:
             first = reports.failures[0] if reports.failures else f"{waiting} records were not taken"
             raise WriteFailed(f"changelog write failed: {first} in {self._timeout:g} s")
-        return reports.offsets
+        return reports.offsets()
 
     def discard(self) -> None:
         """Forget what waits in the producer: its partitions are given up."""
@@ -152,7 +155,7 @@ class TransactionalWriter:
         self.last = {tp: one for tp, one in self.last.items() if tp.partition not in partitions}
 
     def commit(
-        self, partition: int, records: Sequence[Record], may_write: Callable[[], bool]
+        self, partition: int, records: Sequence[Records], may_write: Callable[[], bool]
     ) -> dict[TP, int]:
         """Write records in one transaction. Blocks.
 
@@ -176,10 +179,11 @@ class TransactionalWriter:
             self.aborts += 1
             reports = _Reports()
         self._producers[partition] = producer
-        for record in records:
-            tp = TP(record.topic, partition)
-            self.last[tp] = Unsealed(record, reports.offsets[tp] + 2)
-        return reports.offsets
+        offsets = reports.offsets()
+        for part in records:
+            tp = TP(part.topic, partition)
+            self.last[tp] = Unsealed(part._replace(items=part.items[-1:]), offsets[tp] + 2)
+        return offsets
 
     def close(self) -> None:
         """Let all producers go."""
@@ -187,19 +191,40 @@ class TransactionalWriter:
         self._threads.shutdown(wait=False)
 
 
+class _Report:
+    """What the broker said of the records of one partition: they arrive in order."""
+
+    __slots__ = ("_failures", "last")
+
+    def __init__(self, failures: list[str]) -> None:
+        self._failures = failures
+        self.last: Message | None = None
+
+    def __call__(self, error: Any, message: Message) -> None:
+        if error is None:
+            self.last = message
+        else:
+            self._failures.append(f"{message.topic()}: {error}")
+
+
 class _Reports:
-    """What the broker said of each record."""
+    """What the broker said of all records."""
 
     def __init__(self) -> None:
         self.failures: list[str] = []
-        self.offsets: dict[TP, int] = {}
+        self._parts: dict[TP, _Report] = {}
 
-    def __call__(self, error: Any, message: Message) -> None:
-        if error is not None:
-            self.failures.append(f"{message.topic()}: {error}")
-            return
-        tp = TP(str(message.topic()), int(message.partition() or 0))
-        self.offsets[tp] = max(self.offsets.get(tp, -1), int(message.offset() or 0))
+    def of(self, part: Records) -> _Report:
+        """Return what is to be told of the records of a partition."""
+        return self._parts.setdefault(TP(part.topic, part.partition), _Report(self.failures))
+
+    def offsets(self) -> dict[TP, int]:
+        """Return the offset of the last record of each partition."""
+        return {
+            tp: int(report.last.offset() or 0)
+            for tp, report in self._parts.items()
+            if report.last is not None
+        }
 
 
 def _check(may_write: Callable[[], bool]) -> None:
@@ -231,7 +256,7 @@ def _insist(ask: Callable[[], None], may_write: Callable[[], bool], what: str) -
 def _committed(
     producer: Producer,
     partition: int,
-    records: Sequence[Record],
+    records: Sequence[Records],
     reports: _Reports,
     may_write: Callable[[], bool],
 ) -> bool:
@@ -239,11 +264,12 @@ def _committed(
     try:
         _check(may_write)
         producer.begin_transaction()
-        # One report per topic will do: a commit fails if any record failed.
-        last = {record.topic: number for number, record in enumerate(records)}
-        for number, record in enumerate(records):
-            report = reports if last[record.topic] == number else None
-            _produce(producer, record, report, may_write)
+        for part in records:
+            # One report will do: a commit fails if any record failed.
+            *items, last = part.items
+            for item in items:
+                _produce(producer, part, item, None, may_write)
+            _produce(producer, part, last, reports.of(part), may_write)
         _check(may_write)
         _insist(lambda: producer.commit_transaction(_STEP_SECONDS), may_write, "commit")
         return True
@@ -268,19 +294,19 @@ def _refusal(error: KafkaError, partition: int) -> HostError:
 
 
 def _produce(
-    producer: Producer, record: Record, report: _Reports | None, may_write: Callable[[], bool]
+    producer: Producer,
+    part: Records,
+    item: Serialized,
+    report: _Report | None,
+    may_write: Callable[[], bool],
 ) -> None:
-    options: dict[str, Any] = {} if report is None else {"on_delivery": report}
+    key, value, headers = item
+    options: dict[str, Any] = {"headers": headers} if headers else {}
+    if report is not None:
+        options["on_delivery"] = report
     while True:
         try:
-            producer.produce(
-                record.topic,
-                record.value,
-                record.key,
-                record.partition,
-                headers=record.headers,
-                **options,
-            )
+            producer.produce(part.topic, value, key, part.partition, **options)
             return
         except BufferError:
             producer.poll(0.1)  # its queue is full: let it send some

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..changelog import Record as CheckpointRecord
 from ..exceptions import FaustGrpcError
 from ..protocol import DeclaredProtocol
 from ..saved import Saved
 from ..types import CursorValue
 from .posting import Posting
+from .saved import CheckpointRecord
 from .writers import SplitWriter
 
 __all__ = ["MayWrite", "Outlet"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from faust.tables.base import Collection
 
-from ..changelog import Record
 from ..exceptions import WriteFailed
 from ..saved import Saved
 
-__all__ = ["checkpoint_record", "last_saved"]
+__all__ = ["CheckpointRecord", "checkpoint_record", "last_saved"]
 
 #: How long one request waits before we look whether we may go on.
 _STEP_SECONDS = 1.0
@@ -28,13 +27,25 @@ _FINAL = {
 }
 
 
-def checkpoint_record(table: Collection, partition: int, split: str, saved: Saved) -> Record:
+class CheckpointRecord(NamedTuple):
+    """One serialized checkpoint."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: Any
+
+
+def checkpoint_record(
+    table: Collection, partition: int, split: str, saved: Saved
+) -> CheckpointRecord:
     """Return a checkpoint as the source's checkpoint table would write it."""
     topic: Any = table.changelog_topic  # its interface lacks the headers argument
     key, headers = topic.prepare_key(split, table.key_serializer, None, {})
     value, headers = topic.prepare_value(saved.dump(), table.value_serializer, None, headers)
     name = table.changelog_topic_name
-    return Record(name, partition, key, value, list(headers.items()) or None)
+    return CheckpointRecord(name, partition, key, value, list(headers.items()) or None)
 
 
 def last_saved(

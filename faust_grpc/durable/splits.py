@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..backoff import Delays
-from ..changelog import Record as CheckpointRecord
 from ..config import Backoff
 from ..exceptions import ConfigurationError, Fenced, HostError, WriteFailed
 from ..saved import Saved
@@ -18,6 +17,7 @@ from ..splits import RunningSplit, SplitState
 from ..types import CursorValue
 from .outlet import Outlet
 from .posting import Posting
+from .saved import CheckpointRecord
 from .thread import LoopThread
 from .waiters import Waiters
 from .writers import SplitWriter

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from ..changelog import Record as CheckpointRecord
 from ..exceptions import Fenced, HostError, WriteFailed
+from .saved import CheckpointRecord
 
 __all__ = ["ExactlyOnceWriter", "PlainWriter", "SplitWriter", "Writing"]
 

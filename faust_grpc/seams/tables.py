@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from faust import current_event
+from faust.streams import _current_event
 from faust.tables.base import Collection
 from faust.tables.objects import ChangeloggedObjectManager
 from faust.tables.table import Table
 from faust.types import AppT
 
-from ..changelog import Changelog, Write
+from ..changelog import Changelog
 from ..exceptions import HostError, MixedTable
 from ..messages import SourceMessage
 from ..stores import key_partitions
@@ -50,8 +50,8 @@ def note_partitions(table: Collection) -> None:
     partition moved away, and is found there, outdated, when the partition comes back. Wraps the
     instance's ``send_changelog``. faust-streaming 0.15.
     """
-    partitions = key_partitions(table)
-    if partitions is None:
+    note = _noting(table)
+    if note is None:
         return
     plain = table.send_changelog
 
@@ -63,21 +63,28 @@ def note_partitions(table: Collection) -> None:
         value_serializer: Any = None,
     ) -> Any:
         sent: Any = plain(partition, key, value, key_serializer, value_serializer)
-        _note(table, partitions, sent.message.partition, key, value)
+        note(sent.message.partition, key, value)
         return sent
 
     table.send_changelog = send_changelog  # type: ignore[method-assign]
 
 
-def _note(
-    table: Collection, partitions: MutableMapping[Any, int], partition: int, key: Any, value: Any
-) -> None:
-    if isinstance(table.data, ChangeloggedObjectManager):
+def _noting(table: Collection) -> Callable[[int, Any, Any], None] | None:
+    """Return what notes the partition of a key; ``None`` for stores on disk."""
+    partitions = key_partitions(table)
+    if partitions is None:
+        return None
+
+    def note(partition: int, key: Any, value: Any) -> None:
+        if value is None:
+            partitions.pop(key, None)
+        else:
+            partitions[key] = partition
+
+    def note_operation(partition: int, key: Any, _value: Any) -> None:
         partitions[key[1]] = partition  # (operation, key)
-    elif value is None:
-        partitions.pop(key, None)
-    else:
-        partitions[key] = partition
+
+    return note_operation if isinstance(table.data, ChangeloggedObjectManager) else note
 
 
 def take_over_changelog(
@@ -96,7 +103,7 @@ def take_over_changelog(
     """
     note_partitions(table)
     plain = table.send_changelog
-    partitions = key_partitions(table)
+    note = _noting(table)
     writers: set[bool] = set()
     #: What ``on_key_set`` and ``on_key_del`` want back, by partition that may be written.
     answers: dict[int, Any] = {}
@@ -120,16 +127,17 @@ def take_over_changelog(
         key_serializer: Any = None,
         value_serializer: Any = None,
     ) -> Any:
-        event = current_event()
+        reference = _current_event.get(None)
+        event = reference() if reference is not None else None
         ours = event is not None and isinstance(event.message, SourceMessage)
         if not ours or partition not in answers:
             look(partition, ours=ours)
         if not ours:
             return plain(partition, key, value, key_serializer, value_serializer)
         assert partition is not None
-        changelog.add(partition, Write(table, key, value, key_serializer, value_serializer))
-        if partitions is not None:
-            _note(table, partitions, partition, key, value)
+        changelog.add(table, partition, key, (value, key_serializer, value_serializer))
+        if note is not None:
+            note(partition, key, value)
         return answers[partition]
 
     table.send_changelog = send_changelog  # type: ignore[method-assign]

@@ -66,10 +66,12 @@ def tp(table: Collection, partition: int) -> TP:
     return TP(table.changelog_topic_name, partition)
 
 
-def load_of(kafka: Broker, *wanted: tuple[Collection, int], kept: tuple[TP, ...] = ()) -> Load:
+def load_of(
+    kafka: Broker, *wanted: tuple[Collection, int], kept: tuple[TP, ...] = (), **options: Any
+) -> Load:
     loaders = {table: store_loader(table) for table, _ in wanted}
     return Load(
-        {"bootstrap.servers": kafka.bootstrap},
+        {"bootstrap.servers": kafka.bootstrap, **options},
         {tp(table, partition): loaders[table] for table, partition in wanted},  # type: ignore[misc]
         kept,
     )
@@ -162,8 +164,9 @@ def test_a_broker_that_does_not_answer_is_an_error(
     monkeypatch.setattr(loading, "STALL_SECONDS", 0.5)
     table = make_app().Table("counts")
     with broker("mock") as other:
-        write(other, table, {number: number for number in range(50_000)}, partition=0)
-        load = load_of(other, (table, 0))
+        write(other, table, {number: "v" * 200 for number in range(50_000)}, partition=0)
+        # So little is fetched ahead that most of it still is with the broker.
+        load = load_of(other, (table, 0), **{"queued.max.messages.kbytes": 1_000})
         apply = load._loaders[tp(table, 0)].apply
 
         def apply_and_kill(of: TP, messages: Any) -> None:

@@ -270,8 +270,7 @@ async def test_a_log_may_end_in_a_marker_or_in_an_aborted_transaction(
     assert dict(log.table.data) == {"a": 1, "b": 1, "c": 1, "e": 1}
     assert [ends[tp] for tp in sorted(log.tps)] == [3, 5, 1, 2]
     unsealed = {
-        tp.partition: (one.record.key, one.record.value, one.end)
-        for tp, one in bulk.unsealed.items()
+        tp.partition: (*one.last.items[0][:2], one.end) for tp, one in bulk.unsealed.items()
     }
     assert unsealed == {0: (b'"b"', b"1", 3), 1: (b'"c"', b"1", 5)}
 

@@ -28,6 +28,7 @@ from support.durable import DurableShop, sequences
 from support.reading import read_records, wait_for_markers
 
 from faust_grpc.checkpoints import Checkpoints
+from faust_grpc.durable.saved import CheckpointRecord
 from faust_grpc.durable.writers import ExactlyOnceWriter, Writing
 from faust_grpc.exceptions import Fenced, WriteFailed
 from faust_grpc.subscriptions import Lease
@@ -161,7 +162,8 @@ async def test_a_seal_is_taken_back_that_was_written_too_late(
     with pytest.raises(WriteFailed, match="no heartbeat"):
         stale.checkpoints.plain.write([record], lambda: next(looks))
     # A producer that still had it would send it now.
-    stale.checkpoints.plain.write([record._replace(key=b'"other"')])
+    ((_, value, headers),) = record.items
+    stale.checkpoints.plain.write([record._replace(items=[(b'"other"', value, headers)])])
     assert saved(kafka_broker, owner) == [1, 2, 1]
     keys = [record.key for record in read_records(kafka_broker.bootstrap, owner.topic)]
     assert keys == [b'"north"', b'"north"', b'"other"']
@@ -198,7 +200,8 @@ async def test_what_others_wrote_behind_it_is_not_written_over(
     )
     split.open()
     (record, _) = next(iter(others.values()))
-    split.commit(record._replace(value=b'{"cursor": 5}'))
+    ((key, _, headers),) = record.items
+    split.commit(CheckpointRecord(owner.topic, PARTITION, key, b'{"cursor": 5}', headers))
     await owner.checkpoints.seal([PARTITION], others)
     assert saved(kafka_broker, owner) == [1, 5]
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from faust.types.tuples import TP
 
-from faust_grpc.changelog import Record
+from faust_grpc.changelog import Records
 from faust_grpc.exceptions import Fenced, HostError, WriteFailed
 from faust_grpc.testing import Broker
 from faust_grpc.writers import PlainWriter, TransactionalWriter
@@ -55,8 +55,8 @@ def new_writer(kafka_broker: Broker, topic: str) -> Iterator[Callable[[], Transa
         writer.close()
 
 
-def records(topic: str, partition: int, *values: str) -> list[Record]:
-    return [Record(topic, partition, b"k", value.encode(), None) for value in values]
+def records(topic: str, partition: int, *values: str) -> list[Records]:
+    return [Records(topic, partition, [(b"k", value.encode(), None) for value in values])]
 
 
 def committed(broker: Broker, topic: str, partition: int) -> tuple[list[str], int]:
@@ -101,9 +101,12 @@ def test_a_transaction_is_written_whole(
     writer.commit(1, records(topic, 1, "c"), held)
     assert committed(kafka_broker, topic, 0) == (["a", "b"], 1)
     assert committed(kafka_broker, topic, 1) == (["c"], 1)
-    assert {tp: (last.record.value, last.end) for tp, last in writer.last.items()} == {
-        TP(topic, 0): (b"b", 3),
-        TP(topic, 1): (b"c", 2),
+    assert {
+        tp: ([value for _, value, _ in last.last.items], last.end)
+        for tp, last in writer.last.items()
+    } == {
+        TP(topic, 0): ([b"b"], 3),
+        TP(topic, 1): ([b"c"], 2),
     }
 
 
@@ -168,5 +171,5 @@ def test_a_seal_ends_the_log_with_a_record(
     writer.commit(0, records(topic, 0, "a"), held)
     assert committed(kafka_broker, topic, 0) == (["a"], 1)
     plain = PlainWriter(lambda: Producer({"bootstrap.servers": kafka_broker.bootstrap}))
-    plain.write([last.record for last in writer.last.values()])
+    plain.write([last.last for last in writer.last.values()])
     assert committed(kafka_broker, topic, 0) == (["a", "a"], 0)
