@@ -164,7 +164,7 @@ def test_a_broker_that_does_not_answer_is_an_error(
     monkeypatch.setattr(loading, "STALL_SECONDS", 0.5)
     table = make_app().Table("counts")
     with broker("mock") as other:
-        write(other, table, {number: "v" * 200 for number in range(50_000)}, partition=0)
+        write(other, table, dict.fromkeys(range(50_000), "v" * 200), partition=0)
         # So little is fetched ahead that most of it still is with the broker.
         load = load_of(other, (table, 0), **{"queued.max.messages.kbytes": 1_000})
         apply = load._loaders[tp(table, 0)].apply
