@@ -91,14 +91,24 @@ def _fill(kafka: Broker) -> None:
     admin.create_topics([NewTopic(TOPIC, PARTITIONS)])[TOPIC].result(30)
     producer = Producer(options)
     for sequence in range(1, EVENTS["faust_topic_table"] + 5_001):
-        order = {
-            "sequence": sequence,
-            "order_id": f"r0-{sequence}",
-            "customer_id": f"c{sequence % 100}",
-            "region": "r0",
-        }
-        producer.produce(TOPIC, orjson.dumps(order), partition=sequence % PARTITIONS)
+        producer.produce(TOPIC, orjson.dumps(_order(sequence)), partition=sequence % PARTITIONS)
         if not sequence % 1_000:
             producer.poll(0)
     if producer.flush(30):
         raise RuntimeError("the topic was not filled in 30 s")
+
+
+def _order(sequence: int) -> dict[str, Any]:
+    """Return an order with the fields and sizes of the order server's."""
+    item = {"sku": f"SKU-{sequence % 1000:03d}", "quantity": 1 + sequence % 5, "price": 19.9}
+    return {
+        "sequence": sequence,
+        "order_id": f"r0-{sequence}",
+        "customer_id": f"customer-{sequence % 10_000:04d}",
+        "status": "STATUS_PAID",
+        "items": [item] * (1 + sequence % 3),
+        "total": 59.7,
+        "created_at": "2026-01-01T00:00:00.123456Z",
+        "attributes": {"channel": "web"},
+        "region": "r0",
+    }
