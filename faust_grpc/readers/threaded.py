@@ -28,10 +28,9 @@ __all__ = ["ThreadedReader"]
 
 #: A thread reads so many messages in its turn.
 TURN_MESSAGES = 64
-#: A message that took longer than this to get, in the thread's turn, was not there yet. In a burst
-#: the thread then rests while core receives some, and gets those without being woken.
-READY_SECONDS = 50e-6
-REST_SECONDS = 0.003
+#: A thread that had to wait for a message in a burst rests while gRPC receives some, and gets those
+#: without being woken for each.
+REST_SECONDS = 0.002
 #: The sync stack does not tell when headers arrive: look, at intervals that double up to a limit.
 HEADERS_FIRST_SECONDS = HEADERS_SETTLE_SECONDS
 HEADERS_LAST_SECONDS = 1.0
@@ -158,7 +157,7 @@ class ThreadedReader(Reader):
     def _was_ready(self) -> bool:
         """Return whether the message was there already, as far as is known."""
         turn = self._turn
-        return turn is None or turn.step_seconds() < READY_SECONDS or self._turns.loop_works
+        return turn is None or turn.goes_on() or self._turns.loop_works
 
     def _end_turn(self) -> None:
         turn, self._turn = self._turn, None

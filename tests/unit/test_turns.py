@@ -162,7 +162,7 @@ def test_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
             turn = turns.wait()
             at_work.append(turn)
             most[0] = max(most[0], len(at_work))
-            turn.step_seconds()
+            turn.goes_on()
             time.sleep(0)  # without the GIL, as a message takes it
             at_work.remove(turn)
             turn.end()
