@@ -30,6 +30,7 @@ __all__ = ["KEYS", "run"]
 #: Events per run: some seconds of each.
 EVENTS = {
     "faust_topic_table": 20_000,
+    "faust_topic_table_exactly_once": 15_000,
     "faust_channel_table": 15_000,
     "source_table": 200_000,
     "source_table_exactly_once_100ms": 200_000,

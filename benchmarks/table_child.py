@@ -25,10 +25,13 @@ REGIONS = ("r0", "r1", "r2", "r3")
 KEYS_OF_SPLIT = KEYS if VARIANT.startswith("faust") else KEYS // len(REGIONS)
 #: Seconds between checkpoints.
 INTERVAL = {"100ms": 0.1, "1s": 1.0}.get(VARIANT.rpartition("_")[2], 0.5)
+#: Of Faust itself. Sources say for themselves what they guarantee.
+GUARANTEE = "exactly_once" if VARIANT == "faust_topic_table_exactly_once" else "at_least_once"
 OUT = os.dup(1)
 
 app = faust.App(
     os.environ["APP"],
+    processing_guarantee=GUARANTEE,
     datadir=os.environ["DATADIR"],
     store="memory://",
     topic_replication_factor=1,
@@ -80,7 +83,11 @@ def topic() -> Any:
     return app.topic(os.environ["TOPIC"], value_serializer="json")
 
 
-EVENT_SOURCES = {"faust_topic_table": topic, "faust_channel_table": channel}
+EVENT_SOURCES = {
+    "faust_topic_table": topic,
+    "faust_topic_table_exactly_once": topic,
+    "faust_channel_table": channel,
+}
 
 
 @app.agent(EVENT_SOURCES.get(VARIANT, source)())
