@@ -12,11 +12,11 @@ from google.protobuf import any_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 from .decoding import message_decoder
 from .encoding import encoder
 from .exceptions import ConfigurationError, ConversionError, DecodeError, SchemaError, nearest
+from .message_classes import message_class
 from .schema import SchemaOption, schema_from
 from .schema.files import PoolSchema
 
@@ -132,7 +132,7 @@ class AnyCodec(Codec):
                 f"serializer 'protobuf': no generated module that is imported has {name!r}: "
                 "import it, or use ProtobufCodec(schema, message)"
             ) from None
-        parse, _ = message_decoder(GetMessageClass(described), None)
+        parse, _ = message_decoder(message_class(described), None)
         return parse
 
 
@@ -153,7 +153,7 @@ def _message_class(schema: Any, message: str | None) -> type[Message]:
         raise ConfigurationError("ProtobufCodec: message= is missing: give the type's full name")
     pool, known = _pool(schema)
     try:
-        return GetMessageClass(pool.FindMessageTypeByName(message))
+        return message_class(pool.FindMessageTypeByName(message))
     except KeyError:
         clause = nearest(message, known)
         raise SchemaError(

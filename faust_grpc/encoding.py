@@ -12,11 +12,11 @@ from uuid import UUID
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 from .decoding.models import is_model, is_pydantic, model_of
 from .exceptions import ConversionError
 from .fields import element_kind, is_map
+from .message_classes import message_class
 from .requests import build_request, build_value
 
 __all__ = ["Encoder", "encoder", "serialized"]
@@ -155,13 +155,13 @@ def _any(value: Any, descriptor: Descriptor) -> Any:
         inner = descriptor.file.pool.FindMessageTypeByName(full_name)
     except KeyError:
         raise ConversionError(f"Any: the schema has no message {full_name!r}") from None
-    message_class = GetMessageClass(inner)
+    inner_class = message_class(inner)
     if full_name == _ANY:
-        packed = build_value(message_class, _any(value.get("value"), inner), option=full_name)
+        packed = build_value(inner_class, _any(value.get("value"), inner), option=full_name)
     elif full_name.startswith("google.protobuf."):
-        packed = build_value(message_class, value.get("value", {}), option=full_name)
+        packed = build_value(inner_class, value.get("value", {}), option=full_name)
     else:
-        packed = encoder(message_class)({n: item for n, item in value.items() if n != "@type"})
+        packed = encoder(inner_class)({n: item for n, item in value.items() if n != "@type"})
     return {"type_url": url, "value": packed.SerializePartialToString()}
 
 

@@ -17,20 +17,21 @@ bytes are not of it. An empty one is ``{}``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.message import DecodeError, Message
 
 from ..exceptions import ConversionError
 from ..fields import has_presence, is_map, is_shadowed, shadowed_reader
+from ..message_classes import message_class
 from .base import Converter, same
 from .texts import text_converter
 from .wellknown import well_known
 
-__all__ = ["Assembly", "EnumNames", "PlainConverters", "list_of", "map_of", "unpacked"]
+__all__ = ["Assembly", "EnumNames", "PlainConverters", "list_of", "map_of", "unpacker"]
 
 ANY = "google.protobuf.Any"
 
@@ -175,11 +176,11 @@ class PlainConverters:
         return text_converter(field) if field.type == FieldDescriptor.TYPE_STRING else same
 
     def _any(self, descriptor: Descriptor) -> Converter:
-        pool = descriptor.file.pool
+        unpacked = unpacker(descriptor.file.pool)
 
         def convert(any_message: Any) -> dict[str, Any]:
             url, raw = any_message.type_url, any_message.value
-            inner = unpacked(pool, url, raw)
+            inner = unpacked(url, raw)
             if inner is None:
                 return {"@type": url, "@value": raw} if url or raw else {}
             inner_type = inner.DESCRIPTOR
@@ -191,19 +192,26 @@ class PlainConverters:
         return convert
 
 
-def unpacked(pool: DescriptorPool, url: str, raw: bytes) -> Any:
-    """Return the message in an ``Any``, or ``None``.
+def unpacker(pool: DescriptorPool) -> Callable[[str, bytes], Any]:
+    """Return what unpacks an ``Any``: its type's URL and bytes to the message, or ``None``.
 
     A type of which only the sender knows, or bytes that are not of it, are no reason to lose the
     rest of the message.
     """
-    _, slash, full_name = url.rpartition("/")
-    if not slash:
-        return None
-    try:
-        return GetMessageClass(pool.FindMessageTypeByName(full_name)).FromString(raw)
-    except (DecodeError, KeyError, ValueError):
-        return None
+    classes: dict[str, type[Message]] = {}
+
+    def unpacked(url: str, raw: bytes) -> Any:
+        _, slash, full_name = url.rpartition("/")
+        if not slash:
+            return None
+        try:
+            if full_name not in classes:
+                classes[full_name] = message_class(pool.FindMessageTypeByName(full_name))
+            return classes[full_name].FromString(raw)
+        except (DecodeError, KeyError, ValueError):
+            return None
+
+    return unpacked
 
 
 def list_of(convert: Converter) -> Converter:

@@ -20,7 +20,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from ..exceptions import ConversionError
 from ..fields import is_map
 from .base import Converter, same
-from .plain import ANY, EnumNames, list_of, unpacked
+from .plain import ANY, EnumNames, list_of, unpacker
 from .texts import text_converter
 from .wellknown import free_form, is_wrapper
 
@@ -91,11 +91,11 @@ class JsonConverters:
         return _SCALARS.get(field.type, same)
 
     def _any(self, descriptor: Descriptor) -> Converter:
-        pool = descriptor.file.pool
+        unpacked = unpacker(descriptor.file.pool)
 
         def convert(any_message: Any) -> dict[str, Any]:
             url, raw = any_message.type_url, any_message.value
-            inner = unpacked(pool, url, raw)
+            inner = unpacked(url, raw)
             if inner is None:
                 return {"@type": url, "@value": _base64(raw)} if url or raw else {}
             inner_type = inner.DESCRIPTOR

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message_factory import GetMessageClass
 
 from ..exceptions import ConversionError
+from ..message_classes import message_class
 from .base import Converter, same
 
 __all__ = ["text_converter"]
@@ -39,7 +39,7 @@ def _is_checked(field: FieldDescriptor) -> bool:
         head.append(tag & 0x7F | 0x80)
         tag >>= 7
     try:
-        GetMessageClass(message_type).FromString(bytes([*head, tag, 1, 0xFF]))
+        message_class(message_type).FromString(bytes([*head, tag, 1, 0xFF]))
     except Exception:  # whatever a runtime calls it
         return True
     return False

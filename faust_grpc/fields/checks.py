@@ -6,9 +6,9 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 from ..exceptions import FieldError, nearest
+from ..message_classes import message_class
 from .paths import element_kind, named
 
 __all__ = ["check_value"]
@@ -48,7 +48,7 @@ def _check_message(message_type: Descriptor, value: Any, path: str) -> Message:
         if value.DESCRIPTOR is message_type:
             return value
         # The same type out of another pool (a generated class, say): the bytes are what is equal.
-        return GetMessageClass(message_type).FromString(value.SerializePartialToString())
+        return message_class(message_type).FromString(value.SerializePartialToString())
     found = value.DESCRIPTOR.full_name if isinstance(value, Message) else type(value).__name__
     raise FieldError(f"{path} is a {message_type.full_name}, and the value is {named(found)}")
 

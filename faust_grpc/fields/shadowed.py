@@ -12,9 +12,9 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
 
 from ..exceptions import FieldError
+from ..message_classes import message_class
 
 __all__ = ["check_writable", "is_shadowed", "shadowed_reader", "write_shadowed"]
 
@@ -24,7 +24,7 @@ def is_shadowed(field: FieldDescriptor) -> bool:
     message_type = field.containing_type
     assert message_type is not None  # every field has one
     # No value of a field can be called.
-    return callable(getattr(GetMessageClass(message_type)(), field.name, None))
+    return callable(getattr(message_class(message_type)(), field.name, None))
 
 
 def shadowed_reader(field: FieldDescriptor) -> Callable[[Any], Any]:
@@ -78,4 +78,4 @@ def _twin(field: FieldDescriptor) -> Any:
     )
     pool = DescriptorPool()
     pool.Add(file)
-    return GetMessageClass(pool.FindMessageTypeByName("faust_grpc.Twin"))()
+    return message_class(pool.FindMessageTypeByName("faust_grpc.Twin"))()

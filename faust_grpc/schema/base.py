@@ -9,9 +9,9 @@ from typing import ClassVar, cast
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 from ..exceptions import SchemaError, nearest
+from ..message_classes import message_class
 
 __all__ = ["ListedSchema", "Method", "Schema", "split_name"]
 
@@ -55,8 +55,8 @@ class Method:
         service = descriptor.containing_service
         return cls(
             full_name=f"{service.full_name}/{descriptor.name}",
-            request_class=GetMessageClass(descriptor.input_type),
-            response_class=GetMessageClass(descriptor.output_type),
+            request_class=message_class(descriptor.input_type),
+            response_class=message_class(descriptor.output_type),
             client_streaming=descriptor.client_streaming,
             server_streaming=descriptor.server_streaming,
         )

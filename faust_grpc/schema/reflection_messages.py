@@ -14,7 +14,8 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
+
+from ..message_classes import message_class
 
 __all__ = ["PATHS", "Request", "Response"]
 
@@ -80,5 +81,5 @@ def _file() -> FileDescriptorProto:
 
 _pool = DescriptorPool()
 _pool.Add(_file())
-Request: Any = GetMessageClass(_pool.FindMessageTypeByName(f"{_PACKAGE}.Request"))
-Response: Any = GetMessageClass(_pool.FindMessageTypeByName(f"{_PACKAGE}.Response"))
+Request: Any = message_class(_pool.FindMessageTypeByName(f"{_PACKAGE}.Request"))
+Response: Any = message_class(_pool.FindMessageTypeByName(f"{_PACKAGE}.Response"))

