@@ -178,8 +178,8 @@ class OneSlot(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only
         yield tick(len(self.calls))
         over.wait()
         timer = threading.Timer(1.0, self.free.release)
-        self._timers.append(timer)
         timer.start()
+        self._timers.append(timer)
 
     def close(self) -> None:
         for timer in self._timers:
@@ -190,12 +190,14 @@ class OneSlot(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic only
 def one_slot() -> Iterator[tuple[OneSlot, str]]:
     """The handler and where it listens."""
     handler = OneSlot()
-    server = grpc.server(ThreadPoolExecutor(8))
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield handler, f"127.0.0.1:{port}"
-    server.stop(0).wait()
+    with ThreadPoolExecutor(8) as pool:
+        server = grpc.server(pool)
+        server.add_generic_rpc_handlers((handler,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield handler, f"127.0.0.1:{port}"
+        server.stop(0).wait()
+    # A call is over before its handler is: only now is every timer known.
     handler.close()
 
 

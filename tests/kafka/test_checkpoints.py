@@ -50,7 +50,7 @@ def test_cursors_are_changed_while_nobody_runs_and_only_then(
     assert before.count("never") == 2
     cluster.start("w1")
     cluster.wait_states("w1")
-    wait_until(lambda: (cluster.splits("w1")["north"]["cursor"] or 0) > 20, 60, "20 orders")
+    cluster.wait_cursors("w1", least=20)
     refused = cluster.run(
         "checkpoint", "set", "orders", "--split", "north", "--to", "5", *app, status=1
     )

@@ -87,7 +87,7 @@ def test_pauses_and_cursors_survive_those_who_read(
     cluster = make(broker_of, DELIVERY=guarantee)
     cluster.start("w1", "w2")
     cluster.wait_states("w1")
-    wait_until(lambda: cursors(cluster, "w1", least=20), 60, "20 orders of each region")
+    cluster.wait_cursors("w1", least=20)
 
     cluster.run("pause", "orders", "--url", cluster.urls["w1"], "--reason", "inventory")
     paused = cluster.wait_states("w2", **dict.fromkeys(REGIONS, "paused"))
@@ -139,11 +139,6 @@ def test_pauses_and_cursors_survive_those_who_read(
             assert sorted(found[region]) == list(range(1, len(found[region]) + 1))
 
 
-def cursors(cluster: Controlled, name: str, least: int) -> bool:
-    """Return whether every split is saved so far."""
-    return all((split["cursor"] or 0) >= least for split in cluster.splits(name).values())
-
-
 @pytest.mark.timeout(180)
 def test_cursors_are_changed_while_nobody_runs_and_only_then(
     make: Callable[..., Controlled], kafka_broker: Broker
@@ -151,7 +146,7 @@ def test_cursors_are_changed_while_nobody_runs_and_only_then(
     cluster = make(kafka_broker, regions=["north", "south"], DELIVERY="exactly_once")
     cluster.start("w1")
     cluster.wait_states("w1")
-    wait_until(lambda: cursors(cluster, "w1", least=20), 60, "20 orders of each region")
+    cluster.wait_cursors("w1", least=20)
     change = ("checkpoint", "set", "orders", "--split", "north", "--to", "5", *APP)
     assert "--through-worker" in cluster.run(*change, status=1)
     cluster.stop("w1")

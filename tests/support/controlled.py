@@ -135,6 +135,16 @@ class Controlled:
         wait_until(told, 90, f"{wanted}; it is {found}")
         return dict(found)
 
+    def wait_cursors(self, name: str, least: int) -> None:
+        """Wait until a worker tells a cursor of at least this for every split; it knows none of a
+        split that is between two workers."""
+
+        def told() -> bool:
+            splits = self.splits(name).values()
+            return bool(splits) and all((split.get("cursor") or 0) >= least for split in splits)
+
+        wait_until(told, 90, f"a cursor of {least} in every split")
+
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run ``faust-grpc``; return what it printed, errors included."""
         result = subprocess.run(
