@@ -9,7 +9,7 @@ from typing import Any
 
 import faust
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from support.reading import read_records, wait_for_markers
@@ -20,7 +20,7 @@ from faust_grpc.durable.writers import ExactlyOnceWriter, PlainWriter, SplitWrit
 from faust_grpc.exceptions import Fenced, HostError, WriteFailed
 from faust_grpc.saved import Saved
 from faust_grpc.seams import CheckpointTable
-from faust_grpc.testing import Broker
+from faust_grpc.testing import Broker, wait_until
 
 PARTITION = 1
 _numbers = itertools.count(1)
@@ -224,13 +224,27 @@ def test_what_the_broker_refuses_for_good_is_no_failure_to_try_again(place: Plac
         writer.abandon()
 
 
+def known_partitions(place: Place, topic: Any) -> int:
+    """Return how many partitions a new topic has; a broker knows it a moment after it is made."""
+
+    def known() -> int:
+        try:
+            return partition_count(topic.get_topic_name(), place.options)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            return 0
+
+    wait_until(known, 30, "the topic")
+    return known()
+
+
 def test_topics_are_made_as_declared(place: Place) -> None:
     topic: Any = place.app.topic(f"{place.topic}-made", partitions=3, retention=3600.0)
     assert create_topic(topic, place.options)
-    assert partition_count(topic.get_topic_name(), place.options) == 3
+    assert known_partitions(place, topic) == 3
     assert retention_seconds(topic.get_topic_name(), place.options) == 3600
     compacted: Any = place.app.topic(f"{place.topic}-compacted", compacting=True)
     assert create_topic(compacted, place.options)
-    name = compacted.get_topic_name()
-    assert partition_count(name, place.options) == place.app.conf.topic_partitions
-    assert retention_seconds(name, place.options) == float("inf")
+    assert known_partitions(place, compacted) == place.app.conf.topic_partitions
+    assert retention_seconds(compacted.get_topic_name(), place.options) == float("inf")
