@@ -50,7 +50,7 @@ class Etcd(ChildProcess):
         self._pool = descriptor_pool.DescriptorPool()
         for file in descriptor_pb2.FileDescriptorSet.FromString(FILES.read_bytes()).file:
             self._pool.Add(file)
-        # Held: a class that is garbage between two calls can be half cleared in the second.
+        # Held: a class that is garbage between two calls can be a cleared one in the second.
         self._classes: dict[str, Any] = {}
 
     def start(self) -> None:

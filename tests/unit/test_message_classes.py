@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf import any_pb2
 from google.protobuf.descriptor_pb2 import (
     FieldDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
 )
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 
 from faust_grpc.codecs import ProtobufCodec
 from faust_grpc.decoding.plain import unpacker
@@ -77,8 +77,6 @@ def lost(classes: list[weakref.ref[type]]) -> int:
 
 def test_protobuf_itself_does_not_hold_them(pool: DescriptorPool) -> None:
     """Else none of this is needed any more."""
-    from google.protobuf.message_factory import GetMessageClass
-
     outer = GetMessageClass(pool.FindMessageTypeByName("held.Outer"))
     assert lost(classes_in(outer)) == 3  # all but Outer
 
@@ -111,7 +109,6 @@ def test_a_codec_holds_its_classes(file: FileDescriptorProto, tmp_path: Path) ->
 
 
 def test_what_was_in_an_any_is_held(pool: DescriptorPool) -> None:
-    packed = any_pb2.Any(type_url="x/held.Outer", value=b"\n\x00")
     unpacked = unpacker(pool)
-    classes = classes_in(type(unpacked(packed.type_url, packed.value)))
+    classes = classes_in(type(unpacked("x/held.Outer", b"\n\x00")))
     assert lost(classes) == 0
